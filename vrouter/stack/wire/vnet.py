@@ -1,0 +1,93 @@
+"""The 12-byte virtio-net header in front of each frame of a TAP opened with IFF_VNET_HDR.
+
+Expects: ``LEN`` bytes at ``off``, little-endian (the native order of the supported machines). ``check`` judges a
+header against the frame behind it; what it passes can be used without a further bound. The kernel does not write
+``num_buffers`` when it hands a frame over, so that field holds whatever the read buffer held before and is never
+judged.
+
+Read first: Virtual I/O Device (VIRTIO) 1.2, section 5.1.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from vrouter.stack.wire.buffer import Buffer, WritableBuffer
+
+LEN = 12
+ZERO = bytes(LEN)
+
+F_NEEDS_CSUM = 1  # the checksum at csum_start + csum_offset is still to be completed
+F_DATA_VALID = 2  # the checksum has been verified
+
+GSO_NONE = 0
+GSO_TCPV4 = 1
+GSO_UDP = 3
+GSO_TCPV6 = 4
+GSO_UDP_L4 = 5
+GSO_ECN = 0x80  # a bit beside the TCP types
+
+_GSO_TYPES = (GSO_TCPV4, GSO_UDP, GSO_TCPV6, GSO_UDP_L4, GSO_TCPV4 | GSO_ECN, GSO_TCPV6 | GSO_ECN)
+_ETHERNET_LEN = 14
+_LAYOUT = Struct("<BBHHHHH")
+
+
+@dataclass(slots=True)
+class VnetHeader:
+    """One virtio-net header; offsets and lengths in bytes, counted from the start of the Ethernet frame."""
+
+    flags: int = 0
+    gso_type: int = GSO_NONE
+    hdr_len: int = 0
+    gso_size: int = 0
+    csum_start: int = 0
+    csum_offset: int = 0
+    num_buffers: int = 0
+
+    @staticmethod
+    def parse(buf: Buffer, off: int) -> VnetHeader | None:
+        """The header at ``off``, or None when fewer than 12 bytes are there."""
+        if off < 0 or len(buf) - off < LEN:
+            return None
+        return VnetHeader(*_LAYOUT.unpack_from(buf, off))
+
+    def emit(self, buf: WritableBuffer, off: int) -> None:
+        """Writes the 12 bytes at ``off``."""
+        _LAYOUT.pack_into(
+            buf,
+            off,
+            self.flags,
+            self.gso_type,
+            self.hdr_len,
+            self.gso_size,
+            self.csum_start,
+            self.csum_offset,
+            self.num_buffers,
+        )
+
+
+def flags(buf: Buffer, off: int) -> int:
+    """The flags octet."""
+    return buf[off]
+
+
+def gso_type(buf: Buffer, off: int) -> int:
+    """The GSO type octet; with flags 0 and GSO_NONE the rest of the header has no meaning."""
+    return buf[off + 1]
+
+
+def check(header: VnetHeader, frame_len: int) -> bool:
+    """Whether the header makes sense for a frame of ``frame_len`` bytes (without the header itself)."""
+    if header.flags & F_NEEDS_CSUM:
+        if header.csum_start < _ETHERNET_LEN or header.csum_start + header.csum_offset + 2 > frame_len:
+            return False
+    if header.gso_type == GSO_NONE:
+        return True
+    if header.gso_type not in _GSO_TYPES:
+        return False
+    # Segments need checksums of their own: a superframe whose checksum is neither to be completed nor known good is
+    # refused.
+    if not header.flags & (F_NEEDS_CSUM | F_DATA_VALID):
+        return False
+    return header.gso_size > 0 and header.hdr_len <= frame_len

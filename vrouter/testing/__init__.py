@@ -1,0 +1,1 @@
+"""Tools for testing networks: frame builders and matchers."""
