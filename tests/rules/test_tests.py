@@ -1,0 +1,80 @@
+"""The tests themselves: each can fail, says what it holds, waits for nothing and fakes nothing."""
+
+import ast
+from pathlib import Path
+
+from tests.rules.tree import dotted, functions_that_test, parsed, sources, where
+
+ASSERTING = ("assert", "check_", "expect", "match", "raises", "fail", "must_")
+
+
+def _can_fail(test: ast.AST) -> bool:
+    for node in ast.walk(test):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2].startswith(ASSERTING):
+            return True
+    return False
+
+
+def _tests() -> list[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    return [
+        (path, test)
+        for path in sources("tests", "examples")
+        if path.name.startswith("test_")
+        for test in functions_that_test(path)
+    ]
+
+
+def test_each_test_asserts_something() -> None:
+    """A test without an assertion cannot fail."""
+    assert [f"{where(path, test)} {test.name}" for path, test in _tests() if not _can_fail(test)] == []
+
+
+def test_each_test_says_what_it_holds() -> None:
+    """A test's docstring names the RFC's clause or the promise that it holds."""
+    silent = [f"{where(path, test)} {test.name}" for path, test in _tests() if not ast.get_docstring(test)]
+    assert silent == []
+
+
+def test_no_test_has_the_name_of_another_one() -> None:
+    """Of two tests with one name in one scope Python keeps the second, and the first never runs."""
+    lost = []
+    for path in sources("tests", "examples"):
+        for scope in ast.walk(parsed(path)):
+            if isinstance(scope, ast.Module | ast.ClassDef):
+                names = [node.name for node in scope.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+                lost += [f"{where(path)} {name}" for name in sorted(set(names)) if names.count(name) > 1]
+    assert lost == []
+
+
+def test_no_test_sleeps() -> None:
+    """A test waits for a condition or moves virtual time; `asyncio.sleep(0)` only lets others run."""
+    sleeping = []
+    for path in sources("tests", "examples"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and dotted(node.func) in {"sleep", "time.sleep", "asyncio.sleep"}:
+                only_yields = (
+                    dotted(node.func) != "time.sleep"
+                    and len(node.args) == 1
+                    and isinstance(node.args[0], ast.Constant)
+                    and node.args[0].value == 0
+                )
+                if not only_yields:
+                    sleeping.append(where(path, node))
+    assert sleeping == []
+
+
+def test_no_test_replaces_a_part_by_a_fake() -> None:
+    """The real parts run: no mock library, and nothing patched by the string of its name."""
+    fakes = []
+    for path in sources("tests", "examples"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ImportFrom) and node.module in {"unittest.mock", "mock", "unittest"}:
+                fakes.append(where(path, node))
+            elif isinstance(node, ast.Import) and any(alias.name in {"unittest.mock", "mock"} for alias in node.names):
+                fakes.append(where(path, node))
+            elif isinstance(node, ast.Call) and dotted(node.func) == "monkeypatch.setattr":
+                if node.args and isinstance(node.args[0], ast.Constant):
+                    fakes.append(where(path, node))
+    assert fakes == []
