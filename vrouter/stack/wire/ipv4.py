@@ -31,6 +31,7 @@ PROTO_UDP = 17
 
 FIELDS = Struct("!BBHHHBBHII")
 
+_int_from_bytes = int.from_bytes
 _U32 = Struct("!I")
 _unpack_u32 = _U32.unpack_from
 _pack_u32 = _U32.pack_into
@@ -145,6 +146,14 @@ def set_src(buf: WritableBuffer, off: int, value: int) -> None:
 def set_dst(buf: WritableBuffer, off: int, value: int) -> None:
     """Sets the destination address."""
     _pack_u32(buf, off + 16, value)
+
+
+def header_is_valid(buf: Buffer, off: int, header_len: int) -> bool:
+    """Whether the ``header_len`` bytes sum to 0xffff (RFC 1812 section 5.2.2); the version is known to be 4.
+
+    Because of the version the header is no row of zeros, so the residue alone decides.
+    """
+    return not _int_from_bytes(buf[off : off + header_len], "big") % 65535
 
 
 def set_header_checksum(buf: WritableBuffer, off: int, header_len: int) -> None:
