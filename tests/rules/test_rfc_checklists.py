@@ -1,0 +1,174 @@
+"""The RFC checklists of docs/rfc are complete: each row has a state, and what is claimed is held by a test that exists.
+
+Node ids are looked up in the syntax trees of the test files, so nothing is imported or collected here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import socket
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+from tests.rules.tree import ROOT, parsed
+from vrouter.stack.base.drop import DropReason
+
+CHECKLISTS = ("docs/rfc/rfc1122.md", "docs/rfc/rfc1812.md")
+HEADER = ["clause", "requirement", "level", "state", "how or why", "test"]
+STATES = {"kept", "deviated", "not there yet", "n/a"}
+TESTED = {"kept", "deviated"}
+LEVELS = {"MUST", "SHOULD", "MAY", "SHOULD NOT", "MUST NOT", "(definition)", "(algorithm)"}
+NODE_ID = re.compile(r"`(tests/[^`\s]+)`")
+CONSTANT = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`")
+MODULE = re.compile(r"`((?:stack/)?l[234]/\w+|stack/[\w/]+)`")
+
+# Rows with a mark in RFC 1122's own tables, counted there: section -> number of rows.
+RFC1122_ROWS = {"2.5": 15, "3.5": 155, "4.1.5": 19}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a checklist; `section` is the number of the second-level heading above it."""
+
+    file: str
+    line: int
+    section: str
+    clause: str
+    requirement: str
+    level: str
+    state: str
+    reason: str
+    test: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.clause} {self.requirement}"
+
+
+@cache
+def rows(file: str) -> tuple[Row, ...]:
+    """All rows of the file's requirement tables; tables with another header are prose and are passed over."""
+    found: list[Row] = []
+    section, inside = "", False
+    for number, line in enumerate((ROOT / file).read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("## "):
+            section = line[3:].split(" ")[0]
+        if not line.startswith("|"):
+            inside = False
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells == HEADER:
+            inside = True
+        elif inside and set(line) - set("|- "):
+            assert len(cells) == len(HEADER), f"{file}:{number}: {len(cells)} columns in place of {len(HEADER)}"
+            found.append(Row(file, number, section, *cells))
+    return tuple(found)
+
+
+@cache
+def functions_in(path: str) -> frozenset[str]:
+    """Names of the test functions of a file, as they stand in node ids: `function` or `Class::function`."""
+    names: set[str] = set()
+
+    def walk(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                names.add(prefix + node.name)
+            elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+                walk(node.body, f"{prefix}{node.name}::")
+
+    file = ROOT / path
+    if file.is_file():
+        walk(parsed(file).body, "")
+    return frozenset(names)
+
+
+def exists(node_id: str) -> bool:
+    """Whether a node id names a test function that is there; a parameter in brackets is not looked at."""
+    path, _, name = node_id.partition("::")
+    return bool(name) and name.partition("[")[0] in functions_in(path)
+
+
+@pytest.mark.parametrize("file", CHECKLISTS)
+def test_rows_are_well_formed(file: str) -> None:
+    """docs/rfc/README.md: each row has a clause, a requirement, a level, a state and a reason."""
+    bad = [
+        str(row)
+        for row in rows(file)
+        if not row.clause[:1].isdigit()
+        or not row.requirement
+        or row.level not in LEVELS
+        or row.state not in STATES
+        or not row.reason
+        or not row.test
+    ]
+    assert bad == []
+
+
+def test_every_row_of_rfc1122_is_there() -> None:
+    """RFC 1122 2.5, 3.5 and 4.1.5: as many rows as the RFC's own tables have."""
+    counts: dict[str, int] = {}
+    for row in rows("docs/rfc/rfc1122.md"):
+        counts[row.section] = counts.get(row.section, 0) + 1
+    assert counts == RFC1122_ROWS
+
+
+@pytest.mark.parametrize("section", ["3", "4.2", "4.3", "5.2", "5.3"])
+def test_every_chapter_of_rfc1812_has_rows(section: str) -> None:
+    """RFC 1812 3 to 5: no chapter of the link and internet layers was lost."""
+    assert [row for row in rows("docs/rfc/rfc1812.md") if row.section == section]
+
+
+@pytest.mark.parametrize("file", CHECKLISTS)
+def test_what_is_claimed_is_tested(file: str) -> None:
+    """docs/rfc/README.md: a kept or deviated row names at least one test; a gap names none."""
+    wrong = [str(row) for row in rows(file) if bool(NODE_ID.search(row.test)) != (row.state in TESTED)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("file", CHECKLISTS)
+def test_named_tests_exist(file: str) -> None:
+    """docs/rfc/README.md: nothing stands in the test column but node ids of tests that exist, or a dash."""
+    wrong: list[str] = []
+    for row in rows(file):
+        rest = NODE_ID.sub("", row.test).replace(",", "").strip()
+        if rest not in ("", "–") or (rest and NODE_ID.search(row.test)):
+            wrong.append(f"{row}: {rest!r}")
+        wrong += [f"{row}: {node}" for node in NODE_ID.findall(row.test) if not exists(node)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("file", CHECKLISTS)
+def test_drop_reasons_named_exist(file: str) -> None:
+    """docs/rfc/README.md: a name in capitals is a drop reason, or an option of the kernel's socket interface."""
+    unknown = [
+        f"{row}: {name}"
+        for row in rows(file)
+        for name in CONSTANT.findall(row.reason)
+        if name not in DropReason.__members__ and not hasattr(socket, name)
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("file", [*CHECKLISTS, "docs/rfc/README.md"])
+def test_modules_named_exist(file: str) -> None:
+    """docs/rfc/README.md: the place where an RFC is implemented is a module of the package."""
+    named = set(MODULE.findall((ROOT / file).read_text(encoding="utf-8")))
+    places = {name: ROOT / "vrouter" / "stack" / name.removeprefix("stack/") for name in named}
+    assert named
+    assert sorted(n for n, path in places.items() if not path.with_suffix(".py").is_file() and not path.is_dir()) == []
+
+
+def test_no_requirement_is_listed_twice() -> None:
+    """docs/rfc/README.md: a clause with the same words, level and section stands once, so that its state is one."""
+    seen: dict[tuple[str, ...], Row] = {}
+    twice: list[str] = []
+    for file in CHECKLISTS:
+        for row in rows(file):
+            key = (file, row.section, row.clause, row.level, row.requirement)
+            if key in seen:
+                twice.append(f"{row} (first in line {seen[key].line})")
+            seen[key] = row
+    assert twice == []
