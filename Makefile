@@ -38,17 +38,17 @@ $(PY):
 
 $(VENV)/.installed: pyproject.toml | $(PY)
 	echo "==> installing vrouter into $(VENV)"
-	$(PY) -m pip install --quiet --editable . </dev/null
+	$(PY) -m pip install --quiet --quiet --editable . </dev/null
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(PY)
 	echo "==> installing vrouter and its test tools into $(VENV)"
-	$(PY) -m pip install --quiet --editable '.[test]' </dev/null
+	$(PY) -m pip install --quiet --quiet --editable '.[test]' </dev/null
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(PY)
 	echo "==> installing vrouter and what its benchmarks need into $(VENV)"
-	$(PY) -m pip install --quiet --editable '.[bench]' </dev/null
+	$(PY) -m pip install --quiet --quiet --editable '.[bench]' </dev/null
 	touch $@ $(VENV)/.installed
 
 tools:

@@ -65,7 +65,7 @@ def _run(tmp_path: Path, **environment: str) -> tuple[set[str], str]:
 
 
 def test_what_is_left_behind_fails_the_test(tmp_path: Path) -> None:
-    """Tasks and errors in a loop (on both loops), threads, child processes and warnings fail a test; clean ones pass."""
+    """Tasks and errors in a loop (both loops), threads, child processes and warnings fail a test; clean ones pass."""
     failed, output = _run(tmp_path)
     assert failed == LEFT_BEHIND, output
     assert "1 failed, 8 passed, 1 skipped, 6 errors" in output
