@@ -1,8 +1,8 @@
 """Settings of a namespace under their Linux names, and the plain values that the data path reads.
 
 The data path never looks a setting up by name. It reads attributes of three immutable objects, which are replaced and
-never changed when somebody writes: `NsConf` (one for each namespace), `DevConf4` and `NeighConf` (one for each device). All
-who have the same values share one object: until the first write that is the default of this module.
+never changed when somebody writes: `NsConf` (one for each namespace), `DevConf4` and `NeighConf` (one for each device).
+All who have the same values share one object: until the first write that is the default of this module.
 
 `SysctlTable` is the writing side: a mapping from names to values, made only for a namespace whose settings somebody
 looks at. It stores what differs from the default and works out the effective values as Linux does:
