@@ -22,7 +22,8 @@ def _without_docstring(path: Path, scope: ast.Module | ast.ClassDef) -> Iterator
             yield from _without_docstring(path, node)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             decorators = {ast.unparse(decorator).rpartition(".")[2] for decorator in node.decorator_list}
-            if not ast.get_docstring(node) and not decorators & UNDOCUMENTED:
+            declared_only = ast.unparse(node.body[-1]) == "..."  # in a Protocol, whose own docstring tells
+            if not ast.get_docstring(node) and not decorators & UNDOCUMENTED and not declared_only:
                 yield f"{where(path, node)} {node.name}"
 
 

@@ -9,7 +9,7 @@ CONFLICT = re.compile(r"^(<{7}|>{7}|\|{7})( |$)")
 # A path that exists on one developer's machine only: a home directory, a checkout, a scratch directory with a number.
 ONE_MACHINE = re.compile(r"(?<![\w.$}/])/(home|Users|work|farm)/[a-z]\w*")
 # An index of packages other than the public ones, or credentials in an address.
-OTHER_INDEX = re.compile(r"--(extra-)?index-url|--find-links|--trusted-host|://[^/\s:@]+:[^/\s:@]+@")
+OTHER_INDEX = re.compile(r"--(extra-)?index-url|--trusted-host|://[^/\s:@]+:[^/\s:@]+@")
 
 
 def _found(pattern: re.Pattern[str]) -> list[str]:
