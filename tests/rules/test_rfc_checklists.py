@@ -6,6 +6,7 @@ Node ids are looked up in the syntax trees of the test files, so nothing is impo
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 import socket
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 
 from tests.rules.tree import ROOT, parsed
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.sysctl import names
 
 CHECKLISTS = ("docs/rfc/rfc1122.md", "docs/rfc/rfc1812.md")
 HEADER = ["clause", "requirement", "level", "state", "how or why", "test"]
@@ -23,6 +25,7 @@ TESTED = {"kept", "deviated"}
 LEVELS = {"MUST", "SHOULD", "MAY", "SHOULD NOT", "MUST NOT", "(definition)", "(algorithm)"}
 NODE_ID = re.compile(r"`(tests/[^`\s]+)`")
 CONSTANT = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`")
+SYSCTL = re.compile(r"`(net\.[\w.*]+)`")
 MODULE = re.compile(r"`((?:stack/)?l[234]/\w+|stack/[\w/]+)`")
 
 # Rows with a mark in RFC 1122's own tables, counted there: section -> number of rows.
@@ -148,6 +151,19 @@ def test_drop_reasons_named_exist(file: str) -> None:
         for row in rows(file)
         for name in CONSTANT.findall(row.reason)
         if name not in DropReason.__members__ and not hasattr(socket, name)
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("file", CHECKLISTS)
+def test_sysctls_named_exist(file: str) -> None:
+    """docs/rfc/README.md: a setting that a row names can be set; `*` and NAME stand for a device."""
+    known = names(("DEV",))
+    unknown = [
+        f"{row}: {name}"
+        for row in rows(file)
+        for name in SYSCTL.findall(row.reason)
+        if not fnmatch.filter(known, re.sub(r"\bNAME\b", "DEV", name))
     ]
     assert unknown == []
 
