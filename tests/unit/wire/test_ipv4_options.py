@@ -82,6 +82,7 @@ def test_record_route_fills_each_place_and_then_is_full():
         ("0702", 1),  # no room for the pointer
         ("070300", 2),
         ("070303", 2),  # the smallest legal pointer is 4
+        ("07040400", 2),  # one octet is some room
         ("070304", 0),  # no place at all is full, not wrong
         ("0706040000 00", 2),  # three octets are some room but no place
         ("07070400000000", 0),
@@ -153,6 +154,7 @@ def test_an_unknown_flag_is_left_alone():
         ("4403", 1),
         ("44040400", 2),  # the smallest legal pointer is 5
         ("44040500", 0),  # full from the start
+        ("4405050000", 2),  # one octet is some room
         ("44070500000000", 2),  # some room, but no word
         ("4408050000000000", 0),
         ("4408050100000000", 2),  # a word, but no pair
