@@ -11,6 +11,9 @@ ONE_MACHINE = re.compile(r"(?<![\w.$}/])/(home|Users|work|farm)/[a-z]\w*")
 # An index of packages other than the public ones, or credentials in an address.
 OTHER_INDEX = re.compile(r"--(extra-)?index-url|--trusted-host|://[^/\s:@]+:[^/\s:@]+@")
 
+# Sections of design notes, and trackers' numbers, that are not part of the repository.
+ELSEWHERE = re.compile(r"\b(DESIGN|STYLE|ECOSYSTEM|CORE)(\.md)?,? \d|\b[Ii]ssue #?\d+\b(?!.*://)")
+
 
 def _found(pattern: re.Pattern[str]) -> list[str]:
     found = []
@@ -42,3 +45,8 @@ def test_scripts_are_executable() -> None:
             if file.read(2) == b"#!" and not path.stat().st_mode & 0o100:
                 plain.append(where(path))
     assert plain == []
+
+
+def test_what_is_cited_can_be_read() -> None:
+    """A text cites RFCs, standards and files of the repository; notes that a reader does not have are no source."""
+    assert _found(ELSEWHERE) == []
