@@ -45,7 +45,8 @@ def _parents(findings: Findings, drafts: dict[str, Draft]) -> None:
         parent = parent_of(draft.path)
         if parent and parent not in drafts and parent not in reported and check_path(draft.path) is None:
             reported.add(parent)
-            close = findings.closest(parent, drafts)
+            others = [path for path in drafts if not path.startswith(parent + "/")]
+            close = findings.closest(parent, others)
             hint = f"did you mean {close + draft.path[len(parent) :]!r}?" if close else f"add [netns.{_key(parent)}]"
             findings.at_key(draft.where, f"its parent {parent!r} does not exist", hint)
 

@@ -286,7 +286,7 @@ def host(section: Section, own: tuple[IPv4Interface, ...]) -> HostConfig | None:
     end.keys(("netns", "ifname", "addresses", "routes"))
     links = Links()
     ifname = end.parsed("ifname", values.ifname)
-    kernel_end = ifname or "the kernel's end"
+    kernel_end = ifname or "host"
     given = addresses(end, kernel_end, links, own)
     routes = [
         record
