@@ -1,0 +1,86 @@
+"""Counters: one array per namespace for what happened, one per device and namespace for what was dropped.
+
+Names of statistics are those of Linux's SNMP tables. What only counts drops is not here: its counter is the
+`DropReason`. The ``Acct*`` members are the stack's accounts: of all packets of a stack, at any moment,
+
+    received + originated + copies + fragments
+        = consumed + delivered + transmitted + queued + absorbed by reassembly + dropped
+
+where received and transmitted are the devices' packet counters and a crossing's, a crossing being one transmit and one
+receive. Tests compare the two sides exactly; a path that loses a packet silently breaks the equation.
+"""
+
+from __future__ import annotations
+
+from array import array
+from enum import IntEnum
+from typing import Final
+
+from vrouter.stack.base.drop import N_REASONS
+
+
+class Stat(IntEnum):
+    """Index of a namespace's counter; the name in lower-case words is Linux's SNMP name."""
+
+    AcctOriginated = 0
+    AcctCopies = 1
+    AcctFragments = 2
+    AcctConsumed = 3
+    AcctDelivered = 4
+    AcctAbsorbed = 5
+    AcctCrossedIn = 6
+    AcctCrossedOut = 7
+    IpInReceives = 8
+    IpForwDatagrams = 9
+    IpInDelivers = 10
+    IpOutRequests = 11
+    IpReasmReqds = 12
+    IpReasmOKs = 13
+    IpReasmFails = 14
+    IpFragOKs = 15
+    IpFragFails = 16
+    IpFragCreates = 17
+    IcmpInMsgs = 18
+    IcmpOutMsgs = 19
+    IcmpInErrors = 20
+    IcmpInEchos = 21
+    IcmpInEchoReps = 22
+    IcmpInDestUnreachs = 23
+    IcmpInTimeExcds = 24
+    IcmpInParmProbs = 25
+    IcmpInRedirects = 26
+    IcmpInTimestamps = 27
+    IcmpOutEchos = 28
+    IcmpOutEchoReps = 29
+    IcmpOutDestUnreachs = 30
+    IcmpOutTimeExcds = 31
+    IcmpOutParmProbs = 32
+    IcmpOutRedirects = 33
+    IcmpOutTimestampReps = 34
+    UdpInDatagrams = 35
+    UdpOutDatagrams = 36
+    UdpNoPorts = 37
+    ArpInRequests = 38
+    ArpInReplies = 39
+    ArpOutRequests = 40
+    ArpOutReplies = 41
+    ArpConflicts = 42
+    IpInMcastPkts = 43
+    IpOutMcastPkts = 44
+    IpInBcastPkts = 45
+    IpOutBcastPkts = 46
+
+
+N_STATS: Final = len(Stat)
+_NO_STATS: Final = bytes(8 * N_STATS)
+_NO_DROPS: Final = bytes(8 * N_REASONS)
+
+
+def new_stats() -> array[int]:
+    """A zeroed array indexed by `Stat`."""
+    return array("Q", _NO_STATS)
+
+
+def new_drops() -> array[int]:
+    """A zeroed array indexed by `DropReason`."""
+    return array("Q", _NO_DROPS)

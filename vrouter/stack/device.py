@@ -1,0 +1,144 @@
+"""A device: a port of exactly one namespace, and everything that is counted and kept per port.
+
+Plain data and small questions about it; what happens to packets at a device is told in `pipeline`. A device is *ready*
+when it is administratively up, has its carrier, and its namespace is not closing: the one flag that the data path asks.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DevConf4, NeighConf
+
+from vrouter.stack.base.counters import new_drops
+from vrouter.stack.base.drop import IS_EGRESS, DropReason
+
+if TYPE_CHECKING:
+    from vrouter.stack.netns import Netns
+
+VLAN_OVERHEAD: Final = 18  # Ethernet header and one 802.1Q tag
+DEFAULT_MTU: Final = 1500
+LOOPBACK_MTU: Final = 65536
+MIN_MTU: Final = 68  # RFC 791 3.2: every module forwards 68 bytes without fragmentation
+MAX_MTU: Final = 65521
+ALL_HOSTS_MAC: Final = bytes.fromhex("01005e000001")
+TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
+
+
+class Address:
+    """An address of a device: int `address` of `family`, prefix `length`; ``state`` is tentative | preferred | conflict.
+
+    ``scope`` is ip(8)'s word (global, link, host); ``broadcast`` the directed broadcast address, or -1 for none.
+    """
+
+    __slots__ = ("address", "broadcast", "dev", "family", "length", "probe", "scope", "state")
+
+    def __init__(self, dev: Device, family: int, address: int, length: int, scope: str, broadcast: int) -> None:
+        self.dev = dev
+        self.family = family
+        self.address = address
+        self.length = length
+        self.scope = scope
+        self.broadcast = broadcast
+        self.state = "preferred"
+        self.probe: Any = None  # conflict detection under way (l2.acd), plain data of that layer
+
+
+class Device:
+    """One port. ``kind`` is tap, veth, lo …; ``mac`` 6 bytes; ``mtu`` in bytes of IP packet."""
+
+    __slots__ = (
+        "acd",
+        "addresses",
+        "arp_busy_until",
+        "captures",
+        "carrier",
+        "conf4",
+        "drops",
+        "error",
+        "groups",
+        "ifindex",
+        "ifname",
+        "kind",
+        "mac",
+        "max_frame",
+        "mtu",
+        "name",
+        "neigh4",
+        "neigh_conf",
+        "ns",
+        "offload",
+        "peer",
+        "port",
+        "ready",
+        "removed",
+        "rx_bytes",
+        "rx_packets",
+        "tx_bytes",
+        "tx_packets",
+        "up",
+        "vnet_hdr",
+        "with_arp",
+    )
+
+    def __init__(self, ns: Netns, name: str, kind: str, ifindex: int, mac: bytes, mtu: int) -> None:
+        self.ns = ns
+        self.name = name
+        self.kind = kind
+        self.ifindex = ifindex
+        self.ifname = ""  # the kernel's name of a TAP
+        self.mac = mac
+        self.mtu = mtu
+        self.max_frame = mtu + VLAN_OVERHEAD
+        self.up = self.carrier = self.ready = True
+        self.removed = False
+        self.error = ""  # why it has no carrier, when there is a reason to tell
+        self.vnet_hdr = False
+        self.offload = False
+        self.with_arp = kind != "lo"
+        self.acd = "announce"
+        self.arp_busy_until = 0  # ns: when its allowance of ARP answers will be full again (l2.arp)
+        self.peer: Device | None = None
+        self.captures: tuple[Any, ...] = ()  # who watches its frames (stack.capture)
+        self.port: Any = None  # the driver's side of it
+        self.addresses: list[Address] = []
+        self.neigh4: dict[int, Any] = {}  # next hop -> l2.neighbour.Neigh
+        self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1}  # group MAC -> how many joined it (RFC 1112 7.2)
+        self.conf4: DevConf4 = DEFAULT_DEV4
+        self.neigh_conf: NeighConf = DEFAULT_NEIGH
+        self.rx_packets = self.tx_packets = self.rx_bytes = self.tx_bytes = 0
+        self.drops: array[int] | None = None  # made with the first drop
+
+    def __repr__(self) -> str:
+        return f"<Device {self.name} of {self.ns.name or '-'}>"
+
+    def set_mtu(self, mtu: int) -> None:
+        """Change the MTU, in bytes of IP packet."""
+        self.mtu = mtu
+        self.max_frame = mtu + VLAN_OVERHEAD
+
+    def refresh(self) -> None:
+        """Recompute ``ready`` after a change of ``up``, ``carrier`` or the namespace."""
+        self.ready = self.up and self.carrier and not self.removed and not self.ns.closing
+
+    @property
+    def state(self) -> str:
+        """``up``, ``down`` (administratively) or ``no-carrier``."""
+        return "down" if not self.up else "up" if self.carrier else "no-carrier"
+
+    def count_drop(self, reason: DropReason | int) -> None:
+        """One more packet died at this device."""
+        if self.drops is None:
+            self.drops = new_drops()
+        self.drops[reason] += 1
+
+    @property
+    def rx_drops(self) -> int:
+        """Packets that came in by this device and were dropped anywhere before egress."""
+        return 0 if self.drops is None else sum(n for r, n in enumerate(self.drops) if not IS_EGRESS[r])
+
+    @property
+    def tx_drops(self) -> int:
+        """Packets that were to leave by this device and were not sent."""
+        return 0 if self.drops is None else sum(n for r, n in enumerate(self.drops) if IS_EGRESS[r])

@@ -1,0 +1,42 @@
+"""Forwarding: what is asked of a packet that is on its way to somebody else.
+
+Expects: a route with a device. Read first: RFC 1812 5.2.1.2, 5.2.7.2, 5.3.1, RFC 1191 4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vrouter.stack.base.packet import DONT_FRAGMENT, IP_OPTIONS
+from vrouter.stack.l3.fib import UNICAST
+from vrouter.stack.wire.ipv4 import decrement_ttl
+
+if TYPE_CHECKING:
+    from vrouter.stack.base.packet import Packet
+    from vrouter.stack.device import Device
+    from vrouter.stack.l3.fib import Route
+    from vrouter.stack.l3.ip import IpState
+
+
+def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
+    """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4)."""
+    mtu = route.mtu or dev.mtu
+    return mtu if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT else 0
+
+
+def decrement(pkt: Packet) -> None:
+    """Take one from the TTL (RFC 1812 5.3.1); the caller has seen that it was more than one."""
+    pkt.ttl = decrement_ttl(pkt.buf, pkt.l3)
+
+
+def redirect_gateway(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
+    """The better first hop of a packet that leaves by the device it came in by, or -1 (RFC 1812 5.2.7.2).
+
+    Sent when the source is on that link itself, the packet has no source route, and sending is not switched off.
+    """
+    if not dev.conf4.send_redirects or route.type != UNICAST or pkt.flags & IP_OPTIONS:
+        return -1
+    gateway = pkt.dst if route.via < 0 else route.via
+    if not ip.on_link(dev, pkt.src) or not ip.on_link(dev, gateway):
+        return -1
+    return gateway

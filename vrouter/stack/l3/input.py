@@ -1,0 +1,126 @@
+"""IPv4 input: is this a packet at all, and may its addresses stand where they do?
+
+Expects: ``start`` at the network header, ``end`` at the end of the frame. Sets: ``l3 l4 src dst proto ttl family end``
+(padding trimmed) and the flags for options, fragments and Don't Fragment. Next: PREROUTING, then `route`.
+
+The checks are those of RFC 1812 5.2.2 in its order (length, checksum, version, header length, total length), then the
+martian filter of 5.3.7. The first that fails names the reason. TTL is not looked at: it matters only to who forwards
+(RFC 1812 4.2.2.9).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from vrouter.stack.base.drop import DropReason
+from vrouter.stack.base.packet import (
+    DONT_FRAGMENT,
+    FRAGMENT,
+    IP_OPTIONS,
+    LINK_GROUP,
+    Packet,
+)
+from vrouter.stack.wire.checksum import is_valid
+from vrouter.stack.wire.ipv4 import DF, FIELDS, MF, MIN_HEADER, OFFSET_MASK
+
+if TYPE_CHECKING:
+    from vrouter.stack.l3.ip import IpState
+
+_unpack = FIELDS.unpack_from
+_from_bytes = int.from_bytes
+_FRAGMENT_BITS: Final = MF | OFFSET_MASK
+_LIMITED_BROADCAST: Final = 0xFFFFFFFF
+
+HDR_TRUNC = int(DropReason.HDR_TRUNC)
+IP_VERSION = int(DropReason.IP_VERSION)
+IP_INHDR = int(DropReason.IP_INHDR)
+IP_CSUM = int(DropReason.IP_CSUM)
+IP_INVALID_SOURCE = int(DropReason.IP_INVALID_SOURCE)
+IP_INVALID_DEST = int(DropReason.IP_INVALID_DEST)
+IP_LOCAL_SOURCE = int(DropReason.IP_LOCAL_SOURCE)
+IP_LOCALNET = int(DropReason.IP_LOCALNET)
+IP_RPFILTER = int(DropReason.IP_RPFILTER)
+UNICAST_IN_L2_MULTICAST = int(DropReason.UNICAST_IN_L2_MULTICAST)
+
+
+def ipv4_input(pkt: Packet) -> int:
+    """The header checks of RFC 1812 5.2.2; 0 or the drop reason."""
+    buf = pkt.buf
+    l3 = pkt.start
+    have = pkt.end - l3
+    if have < MIN_HEADER:
+        return HDR_TRUNC
+    vihl, _, total, _, frag, pkt.ttl, pkt.proto, _, pkt.src, pkt.dst = _unpack(buf, l3)
+    if vihl == 0x45 and _from_bytes(buf[l3 : l3 + 20], "big") % 65535 == 0:
+        pkt.l4 = l3 + 20
+        if total < 20:
+            return IP_INHDR
+    else:
+        header_len = (vihl & 15) << 2
+        if header_len > have:
+            return HDR_TRUNC
+        if not is_valid(buf, l3, l3 + max(header_len, MIN_HEADER)):
+            return IP_CSUM
+        if vihl >> 4 != 4:
+            return IP_VERSION
+        if header_len < MIN_HEADER or total < header_len:
+            return IP_INHDR
+        pkt.l4 = l3 + header_len
+        pkt.flags |= IP_OPTIONS
+    if total > have:
+        return IP_INHDR
+    pkt.l3 = l3
+    pkt.end = l3 + total
+    pkt.family = 4
+    if frag:
+        if frag & DF:
+            pkt.flags |= DONT_FRAGMENT
+        if frag & _FRAGMENT_BITS:
+            pkt.flags |= FRAGMENT
+    return 0
+
+
+def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
+    """The address filter of RFC 1812 5.3.7 and 5.3.8 for a packet that came in by `dev`; 0 or the drop reason.
+
+    0.0.0.0/8 as source passes only for 0.0.0.0 itself, to a limited broadcast (RFC 1812 5.3.7: a host that does not
+    know its address yet). 240.0.0.0/4 is nobody's (RFC 1812 4.2.2.11), nor is the network's own number {prefix, 0}
+    (4.2.3.1); Linux takes both for unicast.
+    """
+    src, dst = pkt.src, pkt.dst
+    top = src >> 24
+    if top == 127 or dst >> 24 == 127:
+        if not dev.conf4.route_localnet and dev.kind != "lo":
+            return IP_LOCALNET
+    elif top >= 224:
+        return IP_INVALID_SOURCE
+    elif top == 0 and (src or dst not in (_LIMITED_BROADCAST, 0)):
+        return IP_INVALID_SOURCE
+    if dst >= 0xF0000000:
+        if dst != _LIMITED_BROADCAST:
+            return IP_INVALID_DEST
+    elif (dst >> 24 == 0 and (src or dst)) or dst in ip.zeros:
+        return IP_INVALID_DEST
+    if src in ip.owners:
+        if dev.kind != "lo" and not dev.conf4.accept_local:
+            return IP_LOCAL_SOURCE
+    elif src in ip.broadcasts or src in ip.zeros:
+        return IP_INVALID_SOURCE
+    if dev.conf4.rp_filter and dev.kind != "lo" and src:
+        return reverse_path(ip, src, dev, dev.conf4.rp_filter)
+    return 0
+
+
+def reverse_path(ip: IpState, src: int, dev: Any, mode: int) -> int:
+    """RFC 3704 2.2 strict (1: the route to the source leaves by `dev`) or 2.4 loose (2: there is a route)."""
+    route = ip.lookup(src)
+    if route is None or route.action not in (1, 2):
+        return IP_RPFILTER
+    if mode == 1 and route.dev is not dev:
+        return IP_RPFILTER
+    return 0
+
+
+def group_input(pkt: Packet) -> int:
+    """RFC 1122 3.3.6, RFC 1812 5.3.4: a unicast packet in a link-layer group frame is discarded."""
+    return UNICAST_IN_L2_MULTICAST if pkt.flags & LINK_GROUP else 0

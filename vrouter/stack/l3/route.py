@@ -1,0 +1,88 @@
+"""The routing decision, as a value: deliver, forward, cross, or refuse with a reason and an ICMP answer.
+
+The decision of a packet is the `Route` that it met; what a route means is in its ``action``. When there is no route, or
+one that refuses, `REFUSALS` says with which drop reason, and which ICMP unreachable code tells the sender
+(RFC 1812 5.2.7.1). Carrying it out is `pipeline`'s.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vrouter.stack.base.addresses import is_multicast4
+from vrouter.stack.base.drop import DropReason
+from vrouter.stack.l3.fib import (
+    BLACKHOLE,
+    BROADCAST,
+    MULTICAST,
+    PROHIBIT,
+    TABLE_MAIN,
+    UNICAST,
+    UNREACHABLE,
+    Route,
+)
+from vrouter.stack.wire import icmp
+
+if TYPE_CHECKING:
+    from vrouter.stack.device import Device
+    from vrouter.stack.l3.ip import IpState
+
+LIMITED_BROADCAST: Final = 0xFFFFFFFF
+ALL_HOSTS: Final = 0xE0000001
+
+
+class Refusal(NamedTuple):
+    """Why a packet is not carried on: drop reason, ICMP unreachable code (-1: silence), errno for a local sender."""
+
+    reason: DropReason
+    code: int
+    errno: int
+
+
+NO_ROUTE: Final = Refusal(DropReason.IP_INNOROUTES, icmp.NET_UNREACHABLE, errno.ENETUNREACH)
+NO_FORWARDING: Final = Refusal(DropReason.FORWARDING_DISABLED, -1, errno.EHOSTUNREACH)
+DENIED: Final = Refusal(DropReason.CROSSING_DENIED, icmp.COMM_PROHIBITED, errno.EACCES)
+REFUSALS: Final[dict[int, Refusal]] = {
+    BLACKHOLE: Refusal(DropReason.ROUTE_BLACKHOLE, -1, errno.EINVAL),
+    UNREACHABLE: Refusal(DropReason.ROUTE_UNREACHABLE, icmp.HOST_UNREACHABLE, errno.EHOSTUNREACH),
+    PROHIBIT: Refusal(DropReason.ROUTE_PROHIBIT, icmp.COMM_PROHIBITED, errno.EACCES),
+}
+
+
+def group_route(ip: IpState, type_: int, dst: int, dev: Device | None, src: int) -> Route:
+    """The route of a packet to a group or to everybody: by `dev`, with no next hop to resolve."""
+    return Route(ip.family, dst, ip.bits, type=type_, table=TABLE_MAIN, proto="kernel", scope="link", dev=dev, src=src)
+
+
+def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) -> tuple[Route, int] | Refusal:
+    """The route and the source address for a packet made here, or the refusal.
+
+    `src` is 0 to have one chosen; `oif` binds to a device (SO_BINDTODEVICE, IP_MULTICAST_IF). A group or the limited
+    broadcast without `oif` goes where the default route goes (Linux's ip_route_output_key_hash_rcu).
+    """
+    if dst == LIMITED_BROADCAST or is_multicast4(dst):
+        dev = oif
+        if dev is None and src:
+            owner = ip.owner(src)
+            dev = owner.dev if owner is not None else None
+        if dev is None:
+            found = ip.main.lookup(dst)
+            if found is None or found.dev is None:
+                return NO_ROUTE
+            dev = found.dev
+        source = src or ip.select_source(dev, dst)
+        return group_route(ip, BROADCAST if dst == LIMITED_BROADCAST else MULTICAST, dst, dev, source), source
+    if dst == 0:
+        dst = src or 0x7F000001  # Linux: 0.0.0.0 means this host
+    route = ip.lookup(dst)
+    if oif is not None and (route is None or route.dev is not oif) and not ip.is_local(dst):
+        route = ip.main.lookup_via(dst, oif)
+        if route is None:  # bound to the device: its link is all there is (Linux's fallback for oif)
+            route = group_route(ip, UNICAST, dst, oif, 0)
+    if route is None:
+        return NO_ROUTE
+    refusal = REFUSALS.get(route.type)
+    if refusal is not None:
+        return refusal
+    return route, src or route.src or ip.select_source(route.dev, dst if route.via < 0 else route.via)

@@ -1,0 +1,638 @@
+"""The packet's way, top to bottom. The one file that names every layer.
+
+Each step asks a layer what is to happen and carries it out; no layer calls another. A refused packet ends in `drop`, and
+nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`, so a
+packet's way through many namespaces takes no stack and cannot starve: every crossing is counted, every hop costs TTL.
+
+::
+
+    frame_input ─► arp_input
+                └► ip_input ─► route ─┬► deliver ─► icmp | udp
+                                      ├► forward ─┐
+                                      ├► cross ───┼──────► route of the target
+                                      └► refuse   │
+    socket_output ─► output ──────────────────────┴► send ─► neighbour ─► transmit
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from vrouter.stack.base.addresses import is_link_local4, is_multicast4
+from vrouter.stack.base.counters import Stat
+from vrouter.stack.base.drop import IS_EGRESS, DropReason
+from vrouter.stack.base.packet import (
+    CSUM_OK,
+    DONT_FRAGMENT,
+    FORWARDED,
+    FRAGMENT,
+    IP_OPTIONS,
+    LINK_GROUP,
+    LOCAL_OUT,
+    MCAST_COPY,
+    Packet,
+)
+from vrouter.stack.crossing import MAX_CROSSINGS, Crossing
+from vrouter.stack.egress import WORK_CROSS, WORK_FRAME, WORK_LOCAL, WORK_LOOP, Work, transmit, watch_ingress
+from vrouter.stack.hooks import hooks as hook
+from vrouter.stack.l2.arp import arp_input, solicit
+from vrouter.stack.l2.ethernet import ethernet_input, ethernet_output
+from vrouter.stack.l3 import fib
+from vrouter.stack.l3.forward import decrement, exceeds_mtu, redirect_gateway
+from vrouter.stack.l3.fragment import fragment
+from vrouter.stack.l3.icmp import ECHO_REPLY, OUT_STATS, ErrorNews, icmp_input, redirect_target
+from vrouter.stack.l3.icmp_error import IcmpLimiter, error_source, error_tos, may_answer, quote
+from vrouter.stack.l3.input import group_input, ipv4_input, martian_input
+from vrouter.stack.l3.options import options_input, options_output, reply_options
+from vrouter.stack.l3.output import MAX_TOTAL, push_ipv4
+from vrouter.stack.l3.route import ALL_HOSTS, LIMITED_BROADCAST, NO_FORWARDING, NO_ROUTE, REFUSALS, Refusal, route_output
+from vrouter.stack.l4.icmp import ping_error, ping_input
+from vrouter.stack.l4.udp import udp_error, udp_input
+from vrouter.stack.wire import icmp, ipv4
+from vrouter.stack.wire.ethernet import BROADCAST, ETHERTYPE_ARP, ETHERTYPE_IPV4, multicast_mac4
+from vrouter.stack.wire.checksum import checksum
+from vrouter.stack.wire.vnet import F_DATA_VALID, F_NEEDS_CSUM, GSO_NONE, VnetHeader
+from vrouter.stack.wire.vnet import LEN as VNET_LEN
+from vrouter.stack.wire.vnet import ZERO as VNET_ZERO
+from vrouter.stack.wire.vnet import check as vnet_ok
+
+if TYPE_CHECKING:
+    from vrouter.stack.device import Device
+    from vrouter.stack.l2.neighbour import NeighTable
+    from vrouter.stack.l3.fib import Route
+    from vrouter.stack.l3.ip import IpState
+    from vrouter.stack.netns import Netns
+    from vrouter.stack.stack import Stack
+
+# Members of an IntEnum are looked up slowly: the path uses plain numbers.
+_IN_RECEIVES: Final = int(Stat.IpInReceives)
+_FORW: Final = int(Stat.IpForwDatagrams)
+_DELIVERS: Final = int(Stat.IpInDelivers)
+_OUT_REQUESTS: Final = int(Stat.IpOutRequests)
+_ORIGINATED: Final = int(Stat.AcctOriginated)
+_COPIES: Final = int(Stat.AcctCopies)
+_FRAGMENTS: Final = int(Stat.AcctFragments)
+_CONSUMED: Final = int(Stat.AcctConsumed)
+_ABSORBED: Final = int(Stat.AcctAbsorbed)
+_CROSSED_IN: Final = int(Stat.AcctCrossedIn)
+_CROSSED_OUT: Final = int(Stat.AcctCrossedOut)
+_NO_SOCKET: Final = int(DropReason.NO_SOCKET)
+_FORWARD, _DELIVER, _CROSS = fib.FORWARD, fib.DELIVER, fib.CROSS
+
+
+class Pipeline:
+    """Carries packets of all namespaces of one stack. Has no state but what is under way within one call."""
+
+    __slots__ = ("egress", "stack", "work")
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.work: deque[Work] = deque()
+        self.egress: list[tuple[Device, bytearray]] = []
+
+    def run(self, now: int) -> None:
+        """Do what is waiting, in order, and what comes of it."""
+        work = self.work
+        while work:
+            kind, where, pkt = work.popleft()
+            if kind == WORK_FRAME:
+                self.frame_input(cast("Device", where), pkt, now)
+            elif kind == WORK_LOOP:
+                self.loop_input(cast("Device", where), pkt, now)
+            elif kind == WORK_CROSS:
+                ns = cast("Netns", where)
+                self.route(ns, ns.ip4, pkt, now)
+            else:
+                assert kind == WORK_LOCAL
+                ns = cast("Netns", where)
+                self.deliver(ns, ns.ip4, pkt, now)
+
+    # -- in by a device -----------------------------------------------------------------------------------------------
+
+    def frame_input(self, dev: Device, pkt: Packet, now: int) -> None:
+        """A frame from a wire or a veth's peer."""
+        ns = dev.ns
+        pkt.iif = dev
+        dev.rx_packets += 1
+        dev.rx_bytes += pkt.end - pkt.start
+        if not dev.ready:
+            return self.not_ready(dev, pkt)
+        if dev.captures:
+            watch_ingress(dev, pkt, now)
+        reason = ethernet_input(dev, pkt)
+        if reason:
+            return self.drop(ns, pkt, reason)
+        if pkt.ethertype == ETHERTYPE_IPV4:
+            return self.ip_input(ns, ns.ip4, pkt, dev, now)
+        if pkt.ethertype == ETHERTYPE_ARP:
+            return self.arp_input(ns, dev, pkt, now)
+        return self.drop(ns, pkt, DropReason.UNHANDLED_PROTO)
+
+    def not_ready(self, dev: Device, pkt: Packet) -> None:
+        """A frame at a device that is down, or that has left its namespace and has nobody to count it."""
+        if dev.removed:
+            dev.rx_packets -= 1
+            self.stack.unmapped += 1
+            self.stack.drops[DropReason.NS_CLOSING] += 1
+        else:
+            self.drop(dev.ns, pkt, DropReason.DEV_READY)
+
+    def vnet_input(self, dev: Device, frame: Any, now: int) -> None:
+        """A frame with a virtio-net header in front, as `Device.vnet_hdr` says."""
+        pkt = Packet.from_frame(frame)
+        start = pkt.start
+        if pkt.end - start < VNET_LEN:
+            dev.rx_packets += 1
+            pkt.iif = dev
+            return self.drop(dev.ns, pkt, DropReason.VNET_HDR)
+        pkt.start = start + VNET_LEN
+        if pkt.buf[start : pkt.start] != VNET_ZERO and not accept_vnet(dev, pkt, start):
+            dev.rx_packets += 1
+            dev.rx_bytes += pkt.end - pkt.start
+            pkt.iif = dev
+            return self.drop(dev.ns, pkt, DropReason.VNET_HDR)
+        return self.frame_input(dev, pkt, now)
+
+    def loop_input(self, dev: Device, pkt: Packet, now: int) -> None:
+        """An IP packet that goes around through ``lo``."""
+        pkt.iif = dev
+        dev.rx_packets += 1
+        dev.rx_bytes += pkt.end - pkt.start
+        if not dev.ready:
+            return self.drop(dev.ns, pkt, DropReason.DEV_READY)
+        if dev.captures:
+            watch_ingress(dev, pkt, now)
+        return self.ip_input(dev.ns, dev.ns.ip4, pkt, dev, now)
+
+    def arp_input(self, ns: Netns, dev: Device, pkt: Packet, now: int) -> None:
+        """ARP is answered, learnt from, and consumed."""
+        if not dev.with_arp:
+            return self.drop(ns, pkt, DropReason.UNHANDLED_PROTO)
+        reason, reply = arp_input(ns, dev, pkt, now)
+        if reason:
+            self.drop(ns, pkt, reason)
+        else:
+            ns.stats[_CONSUMED] += 1
+        if reply is not None:
+            self.originate_frame(ns, reply, now)
+        self.settle(ns, now)
+
+    def ip_input(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, now: int) -> None:
+        """Header checks, martians, PREROUTING."""
+        ns.stats[_IN_RECEIVES] += 1
+        reason = ipv4_input(pkt) or martian_input(ip, pkt, dev)
+        if reason:
+            return self.drop(ns, pkt, reason)
+        if pkt.flags & IP_OPTIONS:
+            reason, pointer = options_input(pkt)
+            if reason:
+                if pointer >= 0:
+                    self.tell(ns, ip, pkt, icmp.PARAMETER_PROBLEM, 0, pointer << 24, now)
+                return self.drop(ns, pkt, reason)
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.PREROUTING, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        return self.route(ns, ip, pkt, now)
+
+    # -- the routing decision -----------------------------------------------------------------------------------------
+
+    def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """Deliver, forward, cross, or refuse."""
+        dst = pkt.dst
+        if dst >= 0xE0000000 and (dst == LIMITED_BROADCAST or is_multicast4(dst)) or dst == 0:
+            return self.group(ns, ip, pkt, now)
+        route = ip.local.lookup(dst) or ip.main.lookup(dst)
+        if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):
+            return self.drop(ns, pkt, group_input(pkt))
+        if route is None:
+            return self.refuse(ns, ip, pkt, NO_ROUTE if forwards(ns, pkt) else NO_FORWARDING, now)
+        action = route.action
+        if action == _DELIVER:
+            return self.deliver(ns, ip, pkt, now)
+        if not forwards(ns, pkt):
+            return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
+        if action == _FORWARD:
+            return self.forward(ns, ip, pkt, route, now)
+        if action == _CROSS:
+            return self.cross(ns, ip, pkt, route, now)
+        return self.refuse(ns, ip, pkt, REFUSALS[route.type], now)
+
+    def group(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """To everybody on the link (RFC 1812 5.3.5.1: never forwarded), or to a multicast group."""
+        dst = pkt.dst
+        if is_multicast4(dst):
+            ns.stats[Stat.IpInMcastPkts] += 1
+            groups = getattr(pkt.iif, "groups", ())
+            if dst != ALL_HOSTS and multicast_mac4(dst) not in groups:
+                return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
+        else:
+            ns.stats[Stat.IpInBcastPkts] += 1
+        return self.deliver(ns, ip, pkt, now)
+
+    def refuse(self, ns: Netns, ip: IpState, pkt: Packet, refusal: Refusal, now: int) -> None:
+        """The packet ends here, and its sender may be told."""
+        if refusal.code >= 0:
+            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, refusal.code, 0, now)
+        self.drop(ns, pkt, refusal.reason)
+
+    # -- for this namespace -------------------------------------------------------------------------------------------
+
+    def deliver(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """Reassembly, INPUT, and the transport protocol."""
+        if pkt.flags & FRAGMENT:
+            whole = self.reassemble(ns, ip, pkt, now)
+            if whole is None:
+                return
+            pkt = whole
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.INPUT, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        ns.stats[_DELIVERS] += 1
+        proto = pkt.proto
+        if proto == ipv4.PROTO_UDP:
+            reason = udp_input(ns, pkt, now)
+            if reason:
+                if reason == _NO_SOCKET:
+                    self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.PORT_UNREACHABLE, 0, now)
+                self.drop(ns, pkt, reason)
+        elif proto == ipv4.PROTO_ICMP:
+            self.icmp_input(ns, ip, pkt, now)
+        else:
+            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE, 0, now)
+            self.drop(ns, pkt, DropReason.IP_NOPROTO)
+
+    def reassemble(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> Packet | None:
+        """The whole datagram when this was the missing piece; otherwise the fragment is kept, or dropped."""
+        table = ns.reassembler(ip)
+        word = ipv4.flags_fragment(pkt.buf, pkt.l3)
+        key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3))
+        ns.stats[Stat.IpReasmReqds] += 1
+        verdict = table.input(key, pkt, (word & ipv4.OFFSET_MASK) << 3, bool(word & ipv4.MF), now)
+        self.settle_reassembly(ns, ip, now)
+        if isinstance(verdict, Packet):
+            ns.stats[Stat.IpReasmOKs] += 1
+            return verdict
+        if verdict > 0:
+            self.drop(ns, pkt, verdict)
+        return None
+
+    def icmp_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """ICMP for us: answered, passed to the sockets it is about, or dropped."""
+        verdict = icmp_input(ip, pkt, now)
+        if isinstance(verdict, int):
+            if verdict:
+                ns.stats[Stat.IcmpInErrors] += 1
+                return self.drop(ns, pkt, verdict)
+        elif isinstance(verdict, Packet):
+            options = reply_options(pkt) if pkt.flags & IP_OPTIONS else b""
+            self.reply(ns, ip, verdict, now, tos=pkt.buf[pkt.l3 + 1], options=options, oif=pkt.iif)
+        elif isinstance(verdict, ErrorNews):
+            self.news(ns, ip, pkt, verdict, now)
+        else:
+            assert verdict == ECHO_REPLY
+            reason = ping_input(ns, pkt, now)
+            if reason:
+                self.drop(ns, pkt, reason)
+            return None
+        ns.stats[_CONSUMED] += 1
+        return None
+
+    def news(self, ns: Netns, ip: IpState, pkt: Packet, news: ErrorNews, now: int) -> None:
+        """An ICMP error about a packet of ours: the path learns, the socket is told."""
+        quoted = news.quoted
+        if news.type == icmp.REDIRECT:
+            if redirect_target(ip, pkt, news):
+                ip.learn_exception(quoted.dst, now, gateway=news.info)
+            return
+        if news.type == icmp.DEST_UNREACHABLE and news.code == icmp.FRAGMENTATION_NEEDED:
+            ip.learn_exception(quoted.dst, now, mtu=news.info)
+        if quoted.proto == ipv4.PROTO_UDP:
+            udp_error(ns, quoted, news.type, news.code, news.info, now, pkt.src)
+        elif quoted.proto == ipv4.PROTO_ICMP:
+            ping_error(ns, quoted, news.type, news.code, news.info, now, pkt.src)
+
+    # -- for others ---------------------------------------------------------------------------------------------------
+
+    def forward(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
+        """RFC 1812 5.2.1.2: TTL, MTU, redirect, FORWARD, out."""
+        dev = route.dev
+        assert dev is not None
+        if is_link_local4(pkt.dst) or is_link_local4(pkt.src):
+            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)  # RFC 3927 2.6.2, 7
+        if pkt.ttl <= 1:
+            self.tell(ns, ip, pkt, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, 0, now)
+            return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
+        mtu = exceeds_mtu(pkt, route, dev)
+        if mtu:
+            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.FRAGMENTATION_NEEDED, mtu, now)
+            return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
+        decrement(pkt)
+        if dev is pkt.iif:
+            gateway = redirect_gateway(ip, pkt, route, dev)
+            if gateway >= 0:
+                self.tell(ns, ip, pkt, icmp.REDIRECT, icmp.REDIRECT_HOST, gateway, now)
+        pkt.oif = dev
+        pkt.flags |= FORWARDED
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.FORWARD, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        if pkt.flags & IP_OPTIONS:
+            options_output(pkt, ip.select_source(dev, pkt.dst), now)
+        ns.stats[_FORW] += 1
+        pkt.nexthop = pkt.dst if route.via < 0 else route.via
+        return self.send(ns, ip, pkt, dev, route.mtu or dev.mtu, now)
+
+    def cross(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
+        """The route short-cut: the packet goes on at the routing decision of the target. No hop, so no TTL."""
+        crossing: Crossing = route.crossing
+        target = crossing.target
+        if target is None or not crossing.accepted:
+            crossing.denied += 1
+            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.COMM_PROHIBITED, 0, now)
+            return self.drop(ns, pkt, DropReason.CROSSING_DENIED)
+        if pkt.crossings >= MAX_CROSSINGS:
+            return self.drop(ns, pkt, DropReason.CROSSING_LOOP)
+        pkt.crossings += 1
+        crossing.packets += 1
+        crossing.bytes += pkt.end - pkt.start
+        ns.stats[_CROSSED_OUT] += 1
+        target.stats[_CROSSED_IN] += 1
+        pkt.iif = crossing
+        pkt.oif = pkt.ct = pkt.sock = None
+        pkt.flags &= ~LOCAL_OUT
+        pkt.mark = 0
+        self.work.append((WORK_CROSS, target, pkt))
+        return None
+
+    # -- made here ----------------------------------------------------------------------------------------------------
+
+    def socket_output(
+        self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int, ttl: int, tos: int, dont_fragment: bool
+    ) -> None:
+        """A socket sends a segment by `route`; OSError EMSGSIZE when it may not be cut and is too large."""
+        size = pkt.end - pkt.start + 20
+        if size > MAX_TOTAL:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        mtu = self.path_mtu(ip, route, pkt.dst, now)
+        if dont_fragment and size > mtu:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        ns.stats[_ORIGINATED] += 1
+        push_ipv4(ip, pkt, ttl or ns.conf.ip_default_ttl, tos, dont_fragment)
+        self.output(ns, ip, pkt, route, now)
+        self.run(now)
+
+    def path_mtu(self, ip: IpState, route: Route, dst: int, now: int) -> int:
+        """The largest packet that the path to `dst` is known to take, in bytes (RFC 1191)."""
+        mtu = route.mtu or (route.dev.mtu if route.dev is not None else MAX_TOTAL)
+        if ip.exceptions:
+            known = ip.exception(dst, now)
+            if known is not None and known.mtu:
+                mtu = min(mtu, known.mtu)
+        return mtu
+
+    def output(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
+        """OUTPUT, and on by the route. A group's packet also comes back to the sockets here that want it."""
+        ns.stats[_OUT_REQUESTS] += 1
+        dev = route.dev
+        pkt.oif = dev
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.OUTPUT, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        if route.action == _CROSS:
+            return self.cross(ns, ip, pkt, route, now)
+        assert dev is not None
+        if route.type == fib.LOCAL:
+            pkt.oif = ns.lo
+            return self.send(ns, ip, pkt, ns.lo, ns.lo.mtu, now)
+        if route.type in (fib.BROADCAST, fib.MULTICAST):
+            stat = Stat.IpOutBcastPkts if route.type == fib.BROADCAST else Stat.IpOutMcastPkts
+            ns.stats[stat] += 1
+            if self.loops(pkt, route, dev):
+                copy = pkt.copy()
+                copy.flags |= MCAST_COPY
+                copy.iif, copy.oif = dev, None
+                ns.stats[_COPIES] += 1
+                self.work.append((WORK_LOCAL, ns, copy))
+            if route.type == fib.MULTICAST and pkt.ttl == 0:
+                ns.stats[_CONSUMED] += 1  # RFC 1112 6.1: TTL 0 stays on this host
+                return None
+            pkt.nexthop = pkt.dst
+            return self.send(ns, ip, pkt, dev, dev.mtu, now, group=True)
+        pkt.nexthop = pkt.dst if route.via < 0 else route.via
+        if ip.exceptions:
+            known = ip.exception(pkt.dst, now)
+            if known is not None and known.gateway >= 0:
+                pkt.nexthop = known.gateway
+        return self.send(ns, ip, pkt, dev, self.path_mtu(ip, route, pkt.dst, now), now)
+
+    @staticmethod
+    def loops(pkt: Packet, route: Route, dev: Device) -> bool:
+        """Whether what is sent to a group is also received here (RFC 1112 6.1: IP_MULTICAST_LOOP)."""
+        if dev.kind == "lo":
+            return False
+        if route.type == fib.BROADCAST:
+            return True
+        wanted = pkt.dst == ALL_HOSTS or multicast_mac4(pkt.dst) in dev.groups
+        return wanted and (pkt.sock is None or pkt.sock.multicast_loop)
+
+    def reply(
+        self,
+        ns: Netns,
+        ip: IpState,
+        pkt: Packet,
+        now: int,
+        *,
+        tos: int = 0,
+        options: bytes = b"",
+        oif: Any = None,
+    ) -> bool:
+        """Send an ICMP message made here: it needs a route, like everything; False when it found none."""
+        decision = route_output(ip, pkt.dst, pkt.src, None, now)
+        if isinstance(decision, Refusal):
+            ns.stats[_ORIGINATED] += 1
+            self.drop(ns, pkt, DropReason.IP_OUTNOROUTES)
+            return False
+        route, source = decision
+        if not pkt.src:
+            pkt.src = source
+        ns.stats[_ORIGINATED] += 1
+        ns.stats[Stat.IcmpOutMsgs] += 1
+        counter = OUT_STATS.get(pkt.buf[pkt.start])
+        if counter is not None:
+            ns.stats[counter] += 1
+        push_ipv4(ip, pkt, ns.conf.ip_default_ttl, tos, False, options)
+        self.output(ns, ip, pkt, route, now)
+        return True
+
+    def tell(self, ns: Netns, ip: IpState, pkt: Packet, type_: int, code: int, rest: int, now: int) -> None:
+        """Send an ICMP error about `pkt` to its sender, if he may be told and the limits allow it."""
+        if not may_answer(ip, pkt):
+            return
+        limiter = ip.limiter
+        if limiter is None:
+            limiter = ip.limiter = IcmpLimiter()
+        message = quote(pkt, type_, code, rest)
+        if not limiter.allow(ip, pkt.src, type_, code, now):
+            ns.stats[_ORIGINATED] += 1
+            message.iif = pkt.iif
+            return self.drop(ns, message, DropReason.ICMP_RATELIMIT)
+        message.src = error_source(ip, pkt)
+        self.reply(ns, ip, message, now, tos=error_tos(pkt))
+
+    # -- out by a device ----------------------------------------------------------------------------------------------
+
+    def send(
+        self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, mtu: int, now: int, group: bool = False
+    ) -> None:
+        """POSTROUTING, and into pieces when the device cannot take it whole."""
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.POSTROUTING, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        if pkt.end - pkt.start > mtu:
+            if pkt.flags & DONT_FRAGMENT and pkt.flags & FORWARDED:
+                return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
+            pieces = fragment(pkt, mtu)
+            ns.stats[_CONSUMED] += 1
+            ns.stats[_FRAGMENTS] += len(pieces)
+            ns.stats[Stat.IpFragOKs] += 1
+            ns.stats[Stat.IpFragCreates] += len(pieces)
+            for piece in pieces:
+                self.neighbour(ns, piece, dev, now, group)
+            return None
+        return self.neighbour(ns, pkt, dev, now, group)
+
+    def neighbour(self, ns: Netns, pkt: Packet, dev: Device, now: int, group: bool) -> None:
+        """The next hop's link address, known or to be found."""
+        if not dev.ready:
+            return self.drop(ns, pkt, DropReason.DEV_READY)
+        if dev.with_arp:
+            if group:
+                ethernet_output(pkt, group_mac(pkt.dst) + dev.mac, pkt.ethertype)
+            else:
+                neigh = dev.neigh4.get(pkt.nexthop)
+                if neigh is None or now >= neigh.fresh_until:
+                    table = ns.neigh4
+                    verdict = table.output(dev, pkt.nexthop, pkt, now)
+                    if verdict:
+                        if verdict > 0:
+                            self.drop(ns, pkt, verdict)
+                        return self.settle_neighbours(ns, table, now)
+                    neigh = dev.neigh4[pkt.nexthop]
+                    if table.actions:
+                        self.settle_neighbours(ns, table, now)
+                else:
+                    neigh.used = now
+                ethernet_output(pkt, neigh.header, pkt.ethertype)
+        reason = transmit(dev, pkt, now, self.egress, self.work)
+        if reason:
+            self.drop(ns, pkt, reason)
+        return None
+
+    def originate_frame(self, ns: Netns, pkt: Packet, now: int) -> None:
+        """Send a complete frame made by layer 2."""
+        dev = pkt.oif
+        assert dev is not None
+        ns.stats[_ORIGINATED] += 1
+        reason = transmit(dev, pkt, now, self.egress, self.work) if dev.ready else int(DropReason.DEV_READY)
+        if reason:
+            self.drop(ns, pkt, reason)
+
+    # -- what the tables want done ------------------------------------------------------------------------------------
+
+    def settle(self, ns: Netns, now: int) -> None:
+        """Carry out what the tables of a namespace decided outside of a packet's way (timers, changes)."""
+        table = ns._neigh4  # noqa: SLF001 -- looking must not make the table
+        if table is not None and table.actions:
+            self.settle_neighbours(ns, table, now)
+        if ns._acd is not None:  # noqa: SLF001 -- the same
+            for action in ns._acd.take_actions():  # noqa: SLF001 -- the same
+                if action[0] == "frame":
+                    self.originate_frame(ns, action[1], now)
+                elif action[2] == "preferred":
+                    ns.ip4.activate(action[1])
+                else:
+                    ns.ip4.deactivate(action[1])
+        if ns.ip4.reassembler is not None and ns.ip4.reassembler.actions:
+            self.settle_reassembly(ns, ns.ip4, now)
+
+    def settle_neighbours(self, ns: Netns, table: NeighTable, now: int) -> None:
+        """Solicit, send what waited, and tell the senders of what cannot be sent (RFC 1812 5.2.7.1: host unreachable)."""
+        while table.actions:
+            actions, table.actions = table.actions, []
+            for action in actions:
+                if action[0] == "solicit":
+                    self.originate_frame(ns, solicit(ns, *action[1:]), now)
+                elif action[0] == "send":
+                    pkt, neigh = action[1], action[2]
+                    ethernet_output(pkt, neigh.header, pkt.ethertype)
+                    reason = transmit(neigh.dev, pkt, now, self.egress, self.work)
+                    if reason:
+                        self.drop(ns, pkt, reason)
+                else:
+                    pkt, reason = action[1], action[2]
+                    if reason == DropReason.NEIGH_FAILED:
+                        self.tell(ns, ns.ip4, pkt, icmp.DEST_UNREACHABLE, icmp.HOST_UNREACHABLE, 0, now)
+                    self.drop(ns, pkt, reason)
+
+    def settle_reassembly(self, ns: Netns, ip: IpState, now: int) -> None:
+        """Account for fragments that became part of a datagram, and end those that never will."""
+        table = ns.reassembler(ip)
+        ns.stats[_ABSORBED] += table.take_absorbed()
+        actions, table.actions = table.actions, []
+        for kind, pkt, reason in actions:
+            if kind == "expired":  # RFC 792: the first fragment is there, so its sender can be told
+                self.tell(ns, ip, pkt, icmp.TIME_EXCEEDED, icmp.REASSEMBLY_EXCEEDED, 0, now)
+            self.drop(ns, pkt, reason)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def drop(self, ns: Netns, pkt: Packet, reason: DropReason | int) -> None:
+        """The one place where packets die: counted at the device by which it was leaving or had come, or at its
+        namespace."""
+        pkt.reason = reason
+        port = pkt.oif if IS_EGRESS[reason] else pkt.iif
+        if port is None:
+            ns.drops[reason] += 1
+        else:
+            port.count_drop(reason)
+
+
+def forwards(ns: Netns, pkt: Packet) -> bool:
+    """Whether packets that came the way `pkt` came are forwarded here."""
+    iif = pkt.iif
+    if iif is None or iif.kind == "crossing":
+        return bool(ns.conf.ip_forward)
+    return bool(iif.conf4.forwarding)
+
+
+def group_mac(dst: int) -> bytes:
+    """The link address of a group or of everybody (RFC 1112 6.4)."""
+    return multicast_mac4(dst) if is_multicast4(dst) else BROADCAST
+
+
+def accept_vnet(dev: Device, pkt: Packet, header: int) -> bool:
+    """Judge the virtio-net header at `header` (its frame begins at ``start``), and keep what it says that matters.
+
+    Without negotiated offload it may only vouch for a checksum; a checksum that is still to be finished is finished
+    here, so that nothing behind this has to know of it.
+    """
+    vnet = VnetHeader.parse(pkt.buf, header)
+    frame_len = pkt.end - pkt.start
+    if not vnet_ok(vnet, frame_len) or (vnet.gso_type != GSO_NONE and not dev.offload):
+        return False
+    if vnet.flags & F_NEEDS_CSUM:
+        first = pkt.start + vnet.csum_start
+        where = first + vnet.csum_offset
+        value = checksum(pkt.buf, first, pkt.end) or 0xFFFF
+        pkt.buf[where], pkt.buf[where + 1] = value >> 8, value & 0xFF
+    elif vnet.flags & F_DATA_VALID:
+        pkt.flags |= CSUM_OK
+    return True
