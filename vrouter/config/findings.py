@@ -7,11 +7,16 @@ there is something to report, because finding them costs a second pass over the 
 import re
 from collections.abc import Collection, Iterable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from msgspec import json
 
-from vrouter.config.positions import Path, Positions
 from vrouter.errors import Problem
+
+if TYPE_CHECKING:  # loaded when there is something to report
+    from vrouter.config.positions import Positions
+
+Path = tuple[str | int, ...]
 
 SUGGESTIONS = 100  # a file with thousands of unknown names is not worth seconds of guessing
 
@@ -94,11 +99,11 @@ class Findings:
         close = self.closest(word, known)
         return f"did you mean {close!r}?" if close else ""
 
-    def problems(self, filename: str, positions: Positions | None) -> list[Problem]:
+    def problems(self, filename: str, positions: "Positions | None") -> list[Problem]:
         """The mistakes with their places filled in."""
         return [_placed(finding, filename, positions) for finding in self._problems]
 
-    def warnings(self, filename: str, positions: Positions | None) -> list[Problem]:
+    def warnings(self, filename: str, positions: "Positions | None") -> list[Problem]:
         """The warnings with their places filled in."""
         return [_placed(finding, filename, positions) for finding in self._warnings]
 
@@ -108,7 +113,7 @@ class Findings:
         return bool(self._problems or self._warnings)
 
 
-def _placed(finding: tuple[Path, At, Path, str, str], filename: str, positions: Positions | None) -> Problem:
+def _placed(finding: tuple[Path, At, Path, str, str], filename: str, positions: "Positions | None") -> Problem:
     path, at, shown, message, hint = finding
     if positions is None:
         line = column = 0

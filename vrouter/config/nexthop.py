@@ -6,8 +6,7 @@ address of a device lies in it, or when an earlier route names a device and no g
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from vrouter.config.findings import Findings
-from vrouter.config.positions import Path
+from vrouter.config.findings import Findings, Path
 from vrouter.stack.base.addresses import BROADCAST4, format_ipv4, mask
 
 _LISTED = 3  # networks named in a hint

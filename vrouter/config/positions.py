@@ -16,7 +16,7 @@ names and array indices as they lead through the parsed tree: `("netns", "red", 
 import re
 from bisect import bisect_right
 
-Path = tuple[str | int, ...]
+from vrouter.config.findings import Path
 
 _BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
 _STRING = re.compile(

@@ -11,16 +11,12 @@ from typing import Any
 from vrouter.config import references, sections
 from vrouter.config.findings import Findings
 from vrouter.config.nexthop import Links
-from vrouter.config.positions import Positions
 from vrouter.config.records import Config, DeviceConfig, NetnsConfig, RouterConfig
 from vrouter.config.section import Section
 from vrouter.errors import ConfigError, Problem
 from vrouter.stack.base.names import parent_of
 
 TEXT_NAME = "<config>"
-_SYNTAX_ERROR = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-
-_LONG_NUMBER = re.compile("[0-9][0-9_]{999,}")
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -47,7 +43,7 @@ def loads(text: str, filename: str = TEXT_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_error(filename, text, str(error))]) from None
     except ValueError:  # more digits than int() takes
-        before = text[: match.start()] if (match := _LONG_NUMBER.search(text)) else ""
+        before = text[: match.start()] if (match := re.search("[0-9][0-9_]{999,}", text)) else ""
         raise ConfigError([_at_end(filename, before.replace("\r\n", "\n"), "a number has too many digits")]) from None
     return _config(tree, filename, text)
 
@@ -77,7 +73,11 @@ def _config(tree: dict[str, Any], filename: str, text: str | None) -> Config:
     router = sections.router(settings) if settings is not None else RouterConfig()
     drafts = {name: sections.netns(findings, ("netns", name), name, content) for name, content in top.children("netns")}
     references.check(findings, drafts)
-    positions = Positions(text) if text is not None and findings.any else None
+    positions = None
+    if text is not None and findings.any:
+        from vrouter.config.positions import Positions  # most texts have nothing to report
+
+        positions = Positions(text)
     if len(findings):
         raise ConfigError(findings.problems(filename, positions))
     warnings = sorted(findings.warnings(filename, positions), key=lambda problem: (problem.line, problem.column))
@@ -105,7 +105,7 @@ def _place(draft: sections.Draft, drafts: dict[str, sections.Draft], netns: dict
 
 
 def _syntax_error(filename: str, text: str, message: str) -> Problem:
-    match = _SYNTAX_ERROR.fullmatch(message)
+    match = re.fullmatch(r"(?s)(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
     if match is None:
         return Problem(filename, 1, 1, "", message)
     if match[2] is None:

@@ -6,8 +6,7 @@ reason to report again whoever refers to it.
 
 from ipaddress import IPv4Network
 
-from vrouter.config.findings import Findings
-from vrouter.config.positions import Path
+from vrouter.config.findings import Findings, Path
 from vrouter.config.records import DeviceConfig, PeerConfig
 from vrouter.config.sections import Draft
 from vrouter.stack.base.names import check_path, parent_of

@@ -7,8 +7,7 @@ the default is given instead, so that one walk finds every mistake. A path tuple
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
-from vrouter.config.findings import Findings, Refused, choices
-from vrouter.config.positions import Path
+from vrouter.config.findings import Findings, Path, Refused, choices
 
 T = TypeVar("T")
 C = TypeVar("C", bound=str)

@@ -8,9 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final
 
 from vrouter.config import values
-from vrouter.config.findings import Findings, Refused, choices, key_text
+from vrouter.config.findings import Findings, Path, Refused, choices, key_text
 from vrouter.config.nexthop import Links
-from vrouter.config.positions import Path
 from vrouter.config.records import (
     DeviceConfig,
     DeviceKind,
