@@ -21,13 +21,14 @@ removed at exit, and their routes go with these.
 import contextlib
 import errno
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Any, Final, Protocol
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any, Final
 
 from vrouter import kernel_netns
+from vrouter.config.records import HostConfig, HostRoute
 from vrouter.errors import PrivilegeError
 from vrouter.rtnetlink import Link, Rtnetlink
 from vrouter.tap import describe_holders
@@ -40,38 +41,6 @@ LAST_GROUP: Final = 0x7FFF_FFFF
 _RT_SCOPE_LINK = 253  # as ip(8) sets it on a route without a gateway
 _FAMILIES: Final = {4: 2, 6: 10}  # AF_INET, AF_INET6
 _THREADS = 32
-
-
-class HostRoute(Protocol):
-    """One entry of `host.routes`."""
-
-    @property
-    def to(self) -> IPv4Network | IPv6Network: ...
-
-    @property
-    def via(self) -> IPv4Address | IPv6Address | None: ...
-
-    @property
-    def src(self) -> IPv4Address | IPv6Address | None: ...
-
-
-class HostConfig(Protocol):
-    """`host = {…}` of a TAP; None where it says nothing."""
-
-    @property
-    def netns(self) -> str | None: ...
-
-    @property
-    def ifname(self) -> str | None: ...
-
-    @property
-    def addresses(self) -> Sequence[Address]: ...
-
-    @property
-    def routes(self) -> Sequence[HostRoute]: ...
-
-    @property
-    def mtu(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +70,7 @@ def new_group() -> int:
 def setup_host_end(ifname: str, host: HostConfig | None, *, mtu: int, group: int) -> HostEnd:
     """Set up the kernel's end of the TAP `ifname`: namespace, name, MTU, addresses, up, routes, in this order.
 
-    `mtu` (bytes) counts where `host` names none. `group` is the router's link group, 0 for a TAP that it did not make.
+    `mtu` is in bytes. `group` is the router's link group, 0 for a TAP that it did not make.
     Without `host` the link gets its MTU and goes up; where that is not permitted on somebody else's TAP, the `HostEnd`
     carries a warning instead. A kernel namespace that is missing is made.
 
@@ -118,31 +87,31 @@ def setup_host_end(ifname: str, host: HostConfig | None, *, mtu: int, group: int
             text = f"TAP {ifname} was not made by the router: host.netns and host.ifname cannot be used on it"
             raise OSError(errno.EEXIST, text)
         if host.netns is None:
-            return _setup_here(rtnetlink, link, host, host.mtu or mtu, group)
-        return _setup_in_netns(rtnetlink, link, host, host.netns, host.mtu or mtu, group)
+            return _setup_here(rtnetlink, link, host, mtu, group)
+        return _setup_in_netns(rtnetlink, link, host, host.netns, mtu, group)
 
 
 def remove_host_ends(ends: Iterable[HostEnd]) -> list[str]:
-    """Delete the TAPs that the router made, and the kernel namespaces of routers that lose their last one by that.
+    """Delete these TAPs if the router made them, and its kernel namespaces that lose their last one by that.
 
     Their `Tap` objects are then gone and only to be closed. Never raises: what is missing already is as it should be,
     and what cannot be removed is told by the texts returned. 500 TAPs in one kernel namespace take about 0.1 s, 500 in
     one each less than a second.
     """
-    groups: dict[str | None, set[int]] = {}
+    places: dict[str | None, list[HostEnd]] = {}
     problems: list[str] = []
     for end in ends:
         if end.group:
-            groups.setdefault(end.netns, set()).add(end.group)
+            places.setdefault(end.netns, []).append(end)
         elif end.addresses:
             with _noted(f"addresses of {end.ifname}", problems):
                 _remove_addresses(end)
-    if len(groups) == 1:
-        _leave(*groups.popitem(), problems)
-    elif groups:
+    if len(places) == 1:
+        _leave(*places.popitem(), problems)
+    elif places:
         # The kernel waits for each namespace by itself; the waits overlap when threads ask.
-        with ThreadPoolExecutor(min(_THREADS, len(groups)), "vrouter-remove") as threads:
-            for netns, members in groups.items():
+        with ThreadPoolExecutor(min(_THREADS, len(places)), "vrouter-remove") as threads:
+            for netns, members in places.items():
                 threads.submit(_leave, netns, members, problems)
     return problems
 
@@ -301,20 +270,28 @@ def _has_routers(links: list[Link]) -> bool:
     return any(FIRST_GROUP <= link.group <= LAST_GROUP for link in links)
 
 
-def _leave(netns: str | None, groups: set[int], problems: list[str]) -> None:
+def _leave(netns: str | None, ends: list[HostEnd], problems: list[str]) -> None:
     with _noted("TAPs" if netns is None else f"TAPs in kernel namespace {netns}", problems):
         if netns is None:
-            _delete_groups(groups)
+            _delete_links(ends)
             return
         with kernel_netns.opened(netns) as netns_fd:
-            kernel_netns.call_in(netns_fd, lambda: _delete_groups(groups))
+            kernel_netns.call_in(netns_fd, lambda: _delete_links(ends))
         kernel_netns.remove_unless(netns, _has_routers)
 
 
-def _delete_groups(groups: set[int]) -> None:
+def _delete_links(ends: list[HostEnd]) -> None:
+    """Delete by group what can be; a link that only took over the index of one of ours is in no group of ours."""
     with Rtnetlink() as rtnetlink:
-        for group in groups:
-            rtnetlink.delete_group(group)
+        links = rtnetlink.links()
+        for group in {end.group for end in ends}:
+            present = {link.index for link in links if link.group == group}
+            wanted = present & {end.ifindex for end in ends}
+            if len(wanted) > 1 and wanted == present:
+                rtnetlink.delete_group(group)
+            else:
+                for index in sorted(wanted):
+                    rtnetlink.delete_link(index)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Named network namespaces of the kernel: make, enter, share between routers, remove.
 
-A name is a file in /run/netns with the namespace mounted on it, as iproute2 makes them, so that `ip netns exec` works;
-the lock on that directory is iproute2's as well. A namespace is entered by a short-lived thread of its own, which ends
-there: no fork, and nothing to restore when something fails.
+A name is a file in /run/netns with the namespace mounted on it, as iproute2 makes them, so that `ip netns exec` works. A
+namespace is entered by a short-lived thread of its own, which ends there: no fork, and nothing to restore when something
+fails.
 
 **The mark.** A namespace that a router made carries a mark, the alias of its `lo`. It lives and dies with the
 namespace, so it cannot be wrong about one that was deleted and made again under the same name. Whoever finds the mark
@@ -11,6 +11,10 @@ whether its maker still lives, and what a SIGKILL left is taken over by the next
 the same mark from its first instant (it is renamed into place when written), so that one whose maker was killed before
 the mount is recognised too. A namespace or a file without the mark is somebody else's: the namespace is used and never
 removed.
+
+**Locks.** Whoever puts something into a namespace holds the shared lock of the namespace itself, whoever removes it the
+exclusive one. Names are made and removed under the exclusive lock of the directory, which is iproute2's as well and is
+never held for long; it is taken last.
 
 Expects: CAP_SYS_ADMIN, to make, enter or remove one. Calls block; they belong into threads.
 Sets:    files and mounts in /run/netns. `lo` of a made namespace is up.
@@ -39,8 +43,6 @@ _MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
 _MNT_DETACH = 2
 _NEW_FILE = f"{DIRECTORY}/.vrouter-new"  # exists only under the lock, or after a kill there
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
 _Result = TypeVar("_Result")
 
 
@@ -48,7 +50,7 @@ def call_in(netns_fd: int, function: Callable[[], _Result]) -> _Result:
     """What `function` returns or raises when it runs in the kernel namespace behind the descriptor."""
 
     def enter_and_call() -> _Result:
-        _check("setns", _LIBC.setns(netns_fd, _CLONE_NEWNET))
+        _check("setns", _libc().setns(netns_fd, _CLONE_NEWNET))
         return function()
 
     return _call_in_thread(enter_and_call)
@@ -83,14 +85,18 @@ def remove_unless(name: str, in_use: Callable[[list[Link]], bool]) -> bool:
     FileNotFoundError when there is none.
     """
     path = _path(name)
-    with _locked(fcntl.LOCK_EX):
-        with opened(name) as netns_fd:
-            links = call_in(netns_fd, _links)
+    if not _is_netns(path):
+        raise FileNotFoundError(errno.ENOENT, f"there is no kernel namespace {name}")
+    with _locked(path, fcntl.LOCK_EX) as netns_fd:
+        links = call_in(netns_fd, _links)
         if not is_marked(links) or in_use(links):
             return False
-        _check("umount", _LIBC.umount2(path.encode(), _MNT_DETACH))
-        os.unlink(path)
-        return True
+        with _locked(DIRECTORY, fcntl.LOCK_EX):
+            if not os.path.samestat(os.stat(path), os.fstat(netns_fd)):
+                return False
+            _check("umount", _libc().umount2(path.encode(), _MNT_DETACH))
+            os.unlink(path)
+            return True
 
 
 @contextlib.contextmanager
@@ -120,27 +126,26 @@ def _links() -> list[Link]:
 def _acquire(path: str, stack: contextlib.ExitStack) -> int:
     os.makedirs(DIRECTORY, 0o755, exist_ok=True)
     while True:
-        with contextlib.ExitStack() as attempt:
-            attempt.enter_context(_locked(fcntl.LOCK_SH))
-            if _is_netns(path):
-                netns_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                attempt.callback(os.close, netns_fd)
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as attempt:
+            netns_fd = attempt.enter_context(_locked(path, fcntl.LOCK_SH))
+            # Whoever removed it while we waited for the lock may also have been followed by another maker.
+            if _is_netns(path) and os.path.samestat(os.stat(path), os.fstat(netns_fd)):
                 stack.push(attempt.pop_all())
                 return netns_fd
-        # A lock cannot turn from exclusive into shared in one step: somebody may remove it again before we come round.
-        with _locked(fcntl.LOCK_EX):
+        with _locked(DIRECTORY, fcntl.LOCK_EX):
             if not _is_netns(path):
                 _call_in_thread(lambda: _make(path))
 
 
 @contextlib.contextmanager
-def _locked(kind: int) -> Iterator[None]:
-    directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _locked(path: str, kind: int) -> Iterator[int]:
+    """A descriptor of the file, with the lock; that of a namespace stays with it, whatever becomes of the name."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(directory, kind)
-        yield
+        fcntl.flock(descriptor, kind)
+        yield descriptor
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def _is_netns(path: str) -> bool:
@@ -163,7 +168,7 @@ def _is_netns(path: str) -> bool:
 def _make(path: str) -> None:
     """Make a namespace and give it the name, under the exclusive lock and in a thread that ends with it."""
     _share_directory()
-    _check("unshare", _LIBC.unshare(_CLONE_NEWNET))
+    _check("unshare", _libc().unshare(_CLONE_NEWNET))
     with Rtnetlink() as rtnetlink:
         loopback = rtnetlink.link("lo")
         if loopback is not None:
@@ -192,8 +197,12 @@ def _share_directory() -> None:
 
 
 def _mount(source: str, target: str, flags: int) -> None:
-    result = _LIBC.mount(source.encode(), target.encode(), b"none", ctypes.c_ulong(flags), None)
+    result = _libc().mount(source.encode(), target.encode(), b"none", ctypes.c_ulong(flags), None)
     _check(f"mount on {target}", result)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _check(what: str, result: int) -> None:

@@ -143,14 +143,17 @@ class Rtnetlink:
             body.append(_attribute(IFLA_IFALIAS, _text(alias)))
         self._request(RTM_SETLINK, b"".join(body))
 
-    def delete_link(self, index: int) -> None:
-        """Delete one interface (16 ms of the kernel's waiting; a group costs hardly more)."""
-        self._request(RTM_DELLINK, _IFINFO.pack(0, 0, index, 0, 0))
+    def delete_link(self, index: int) -> bool:
+        """Delete one interface (16 ms of the kernel's waiting); False when there was none."""
+        return self._delete(_IFINFO.pack(0, 0, index, 0, 0))
 
     def delete_group(self, group: int) -> bool:
-        """Delete every interface of the link group at once; False when there was none."""
+        """Delete every interface of the link group at once (hardly more than one costs); False when there was none."""
+        return self._delete(_IFINFO.pack(0, 0, 0, 0, 0) + _attribute(IFLA_GROUP, _UNSIGNED.pack(group)))
+
+    def _delete(self, body: bytes) -> bool:
         try:
-            self._request(RTM_DELLINK, _IFINFO.pack(0, 0, 0, 0, 0) + _attribute(IFLA_GROUP, _UNSIGNED.pack(group)))
+            self._request(RTM_DELLINK, body)
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return False
