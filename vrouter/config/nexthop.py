@@ -1,7 +1,8 @@
 """Is a next hop reachable? Judged while the configuration is checked, so that no route can need another to be resolved.
 
-RFC 1812 5.2.4.1 gives a packet to a next hop on a connected network. As in Linux, a network is connected when an
-address of a device lies in it, or when an earlier route names a device and no gateway.
+A next hop is a neighbour on a connected network (RFC 1812 5.2.4): one in which a device other than lo has an address.
+At the kernel's end of a TAP an earlier route without a gateway connects a network too, as Linux has it; in a namespace
+of the router it does not, because the stack looks at addresses alone.
 """
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -23,15 +24,20 @@ class Links:
         self.own: dict[int, str] = {}
         self.routed: dict[tuple[IPv4Network, int], str] = {}  # (prefix, metric) -> by what
         self.complete = True
+        self._reserved: dict[int, str] = {}  # addresses of connected networks that are no neighbour's
         self._by_length: dict[int, dict[int, list[str]]] = {}
 
     def add_address(self, interface: IPv4Interface, dev: str, whose: str) -> None:
         """`dev` has `interface`; `whose` names it in messages."""
         self.own[int(interface)] = whose
         network = interface.network
-        if network.prefixlen < 32:
+        if network.prefixlen < 32 and dev != "lo":
             self.routed[network, 0] = f"the connected network of {dev!r}"
             self.connect(network, dev)
+        if network.prefixlen < 31 and dev != "lo":
+            first = int(network.network_address)
+            self._reserved.setdefault(first, f"the own address of {network}")
+            self._reserved.setdefault(first | BROADCAST4 >> network.prefixlen, f"the broadcast address of {network}")
 
     def connect(self, network: IPv4Network, dev: str) -> None:
         """`network` is on the link of `dev`."""
@@ -51,29 +57,24 @@ class Links:
         if address in self.own:
             findings.at_value(path, f"'{via}' is {self.own[address]} itself, not a next hop")
             return
-        found = self._find(address, dev)
-        if found is not None:
-            network, length, _ = found
-            if length < 31 and address in (network, network | BROADCAST4 >> length):
-                which = "own" if address == network else "broadcast"
-                findings.at_value(path, f"'{via}' is the {which} address of {format_ipv4(network)}/{length}")
-        elif self.complete:
+        if address in self._reserved:
+            findings.at_value(path, f"'{via}' is {self._reserved[address]}")
+        elif self._find(address, dev) is None and self.complete:
             of = f" of {dev!r}" if dev is not None else ""
             findings.at_value(path, f"'{via}' is on no connected network{of}", self._hint(address, dev))
 
-    def _find(self, address: int, dev: str | None) -> tuple[int, int, str] | None:
-        """The longest connected network that holds `address`: (network, length, device)."""
-        for length in sorted(self._by_length, reverse=True):
-            network = address & mask(length)
-            devices = self._by_length[length].get(network)
+    def _find(self, address: int, dev: str | None) -> str | None:
+        """The device, `dev` if that is given, on whose connected network `address` is."""
+        for length, networks in self._by_length.items():
+            devices = networks.get(address & mask(length))
             if devices and (dev is None or dev in devices):
-                return network, length, dev or devices[0]
+                return dev or devices[0]
         return None
 
     def _hint(self, address: int, dev: str | None) -> str:
         elsewhere = self._find(address, None) if dev is not None else None
         if elsewhere is not None:
-            return f"it is on that of {elsewhere[2]!r}"
+            return f"it is on that of {elsewhere!r}"
         connected = [
             f"{format_ipv4(network)}/{length} of {name!r}"
             for length, networks in self._by_length.items()

@@ -329,8 +329,6 @@ def route(section: Section, inside: str, index: int, links: Links, devices: set[
     _ways(section, kind)
     if to is None:
         return None
-    if dev is not None and "via" not in section:
-        links.connect(to, dev)
     return RouteConfig(to=to, via=via, dev=dev, metric=metric, type=kind, netns=target, src=src)
 
 

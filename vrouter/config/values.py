@@ -48,7 +48,7 @@ def _no_interface_has(address: int, whole: str, *, loopback: bool) -> None:
 
 
 def interface(text: str, *, loopback: bool = False) -> IPv4Interface:
-    """`ADDRESS/LENGTH` of an interface; `loopback` where 127.0.0.0/8 is allowed."""
+    """`ADDRESS/LENGTH` of an interface; `loopback` for lo, which may have 127.0.0.0/8."""
     head, slash, tail = text.partition("/")
     address = _ipv4(head, text, "address with its prefix length")
     if not slash:
@@ -57,7 +57,7 @@ def interface(text: str, *, loopback: bool = False) -> IPv4Interface:
         raise Refused(f"the prefix length of {text!r} must be 1 to 32")
     length = int(tail)
     _no_interface_has(address, text, loopback=loopback)
-    if length < 31:  # RFC 3021 2.1: a prefix of 31 bits has neither
+    if length < 31 and not loopback:  # RFC 3021 2.1: a prefix of 31 bits has neither; lo reaches no network
         host = address & ~mask(length) & BROADCAST4
         if host == 0:
             raise Refused(f"{text!r} is the network's own address", "an interface needs one of the hosts' addresses")

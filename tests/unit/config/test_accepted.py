@@ -62,7 +62,7 @@ host      = { netns = "red-host", ifname = "eth0", addresses = ["10.0.1.2/24", "
 ] }
 
 [netns.red.dev.lo]
-addresses = ["127.0.0.2/8", "192.0.2.1/32"]
+addresses = ["127.0.0.2/8", "192.0.2.1/32", "198.51.100.0/24"]
 mtu = 65536
 
 [netns.red.dev.up]
@@ -137,7 +137,7 @@ def test_every_key_arrives_in_its_record() -> None:
     assert red.devices["lo"] == DeviceConfig(
         name="lo",
         kind="lo",
-        addresses=(IPv4Interface("127.0.0.2/8"), IPv4Interface("192.0.2.1/32")),
+        addresses=(IPv4Interface("127.0.0.2/8"), IPv4Interface("192.0.2.1/32"), IPv4Interface("198.51.100.0/24")),
         mtu=65536,
     )
     assert red.devices["up"].peer == PeerConfig(netns="blue", dev="red0")
@@ -217,36 +217,43 @@ def test_a_suggested_name_means_what_it_should(inside: str, target: str) -> None
     assert resolve(inside, relative(inside, target)) == target
 
 
-def test_next_hops_through_every_kind_of_connected_network() -> None:
-    """By an address of any device, by an earlier route onto a link, and at both ends of a /31 (RFC 3021)."""
-    routes = (
-        loads(
-            """\
+def test_next_hops_on_connected_networks() -> None:
+    """By an address of any device, named or not, also at the other end of a /31 (RFC 3021)."""
+    text = """\
 [netns.red.dev.lan]
-addresses = ["10.0.1.1/32"]
+addresses = ["10.0.1.1/24"]
 [netns.red.dev.wan]
 addresses = ["10.0.2.0/31"]
-[[netns.red.route]]
-to = "10.0.1.254"
-dev = "lan"
 [[netns.red.route]]
 to = "10.1.0.0/16"
 via = "10.0.1.254"
 [[netns.red.route]]
 to = "default"
 via = "10.0.2.1"
+dev = "wan"
 [[netns.red.route]]
 to = "10.0.2.0/31"
 via = "10.0.2.1"
 metric = 1
 table = 254
+[[netns.red.route]]
+to = "10.2.0.0/16"
+dev = "lan"
 """
-        )
-        .netns["red"]
-        .routes
-    )
-    assert [str(route.via) for route in routes] == ["None", "10.0.1.254", "10.0.2.1", "10.0.2.1"]
+    routes = loads(text).netns["red"].routes
+    assert [str(route.via) for route in routes] == ["10.0.1.254", "10.0.2.1", "10.0.2.1", "None"]
     assert {route.table for route in routes} == {"main"}
+
+
+def test_the_kernels_end_reaches_a_gateway_by_an_earlier_route() -> None:
+    """As Linux does: a route without a gateway puts its prefix on the link."""
+    host = {"addresses": ["10.200.1.2/32"], "routes": [{"to": "10.0.1.1"}, {"to": "default", "via": "10.0.1.1"}]}
+    device = device_from_dict("red", "lan", {"host": host})
+    assert device.host is not None
+    assert [str(route.via) for route in device.host.routes] == ["None", "10.0.1.1"]
+    host["routes"].reverse()
+    with pytest.raises(ConfigError, match=r"routes\[0\]\.via: '10\.0\.1\.1' is on no connected network$"):
+        device_from_dict("red", "lan", {"host": host})
 
 
 def test_the_same_addresses_and_device_names_in_every_namespace() -> None:

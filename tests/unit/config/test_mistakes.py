@@ -340,6 +340,19 @@ VALUES = [
     ),
     (route("to = 'default'\nvia = ▸'10:0:1:9'"), "netns.red.route[0].via: '10:0:1:9' is not an IPv4 address"),
     ("[router]\nadmin = ▸'/run/\\u0000'".replace("'", '"'), "router.admin: a path has no NUL character"),
+    (
+        route("to = '10.9.1.1'\ndev = 'lan'\n[[netns.red.route]]\nto = 'default'\nvia = ▸'10.9.1.1'"),
+        "netns.red.route[1].via: '10.9.1.1' is on no connected network (connected: 10.0.1.0/24 of 'lan')",
+    ),
+    (
+        "[netns.red.dev.lo]\naddresses = ['10.0.3.1/24']\n[[netns.red.route]]\nto = 'default'\nvia = ▸'10.0.3.2'",
+        "netns.red.route[0].via: '10.0.3.2' is on no connected network",
+    ),
+    (
+        RED + "[netns.red.dev.wan]\naddresses = ['10.0.1.9/30']\n"
+        "[[netns.red.route]]\nto = 'default'\nvia = ▸'10.0.1.11'\ndev = 'lan'",
+        "netns.red.route[0].via: '10.0.1.11' is the broadcast address of 10.0.1.8/30",
+    ),
     # sysctl values
     (
         "[netns.red.sysctl]\n'net.ipv4.ip_forward' = ▸2",
