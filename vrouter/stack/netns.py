@@ -451,11 +451,11 @@ class Netns:
         return decision
 
     def send_ip(
-        self, pkt: Packet, route: Route, now: int, *, ttl: int = 0, tos: int = 0, dont_fragment: bool = False
+        self, pkt: Packet, route: Route, now: int, *, ttl: int = -1, tos: int = 0, dont_fragment: bool = False
     ) -> None:
         """Send a transport segment (``start``/``end``) with ``src dst proto`` set, by `route`.
 
-        `ttl` 0 is the namespace's default. OSError EMSGSIZE when it is too large for the path and must not be
+        `ttl` -1 is the namespace's default. OSError EMSGSIZE when it is too large for the path and must not be
         fragmented; any other loss is a drop, not an exception.
         """
         self.stack.pipeline.socket_output(self, self.ip4, pkt, route, now, ttl, tos, dont_fragment)

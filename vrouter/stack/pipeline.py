@@ -25,6 +25,7 @@ from vrouter.stack.base.addresses import is_link_local4, is_multicast4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
 from vrouter.stack.base.packet import (
+    CONFIRM,
     CSUM_OK,
     DONT_FRAGMENT,
     FORWARDED,
@@ -252,6 +253,8 @@ class Pipeline:
             reason = ns.hooks.run(hook.INPUT, ns, pkt, now)
             if reason:
                 return self.drop(ns, pkt, reason)
+        if pkt.flags & IP_OPTIONS:  # RFC 1812 4.2.2.1: recorded on receipt too, with the address it was sent to
+            options_output(pkt, pkt.dst if ip.is_local(pkt.dst) else ip.select_source(None, pkt.src), now, ip.owners)
         ns.stats[_DELIVERS] += 1
         proto = pkt.proto
         if proto == ipv4.PROTO_UDP:
@@ -337,15 +340,15 @@ class Pipeline:
             if gateway >= 0:
                 self.tell(ns, ip, pkt, icmp.REDIRECT, icmp.REDIRECT_HOST, gateway, now)
         pkt.oif = dev
+        pkt.nexthop = pkt.dst if route.via < 0 else route.via
         pkt.flags |= FORWARDED
         if ns.hooks is not None:
             reason = ns.hooks.run(hook.FORWARD, ns, pkt, now)
             if reason:
                 return self.drop(ns, pkt, reason)
         if pkt.flags & IP_OPTIONS:
-            options_output(pkt, ip.select_source(dev, pkt.dst), now)
+            options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
         ns.stats[_FORW] += 1
-        pkt.nexthop = pkt.dst if route.via < 0 else route.via
         return self.send(ns, ip, pkt, dev, route.mtu or dev.mtu, now)
 
     def cross(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
@@ -383,7 +386,7 @@ class Pipeline:
         if dont_fragment and size > mtu:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         ns.stats[_ORIGINATED] += 1
-        push_ipv4(ip, pkt, ttl or ns.conf.ip_default_ttl, tos, dont_fragment)
+        push_ipv4(ip, pkt, ns.conf.ip_default_ttl if ttl < 0 else ttl, tos, dont_fragment)
         self.output(ns, ip, pkt, route, now)
         self.run(now)
 
@@ -468,6 +471,8 @@ class Pipeline:
         if counter is not None:
             ns.stats[counter] += 1
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl, tos, False, options)
+        if options:
+            options_output(pkt, pkt.src, now, ip.owners)
         self.output(ns, ip, pkt, route, now)
         return True
 
@@ -530,6 +535,8 @@ class Pipeline:
                         self.settle_neighbours(ns, table, now)
                 else:
                     neigh.used = now
+                if pkt.flags & CONFIRM:
+                    ns.neigh4.confirm(dev, pkt.nexthop, now)
                 ethernet_output(pkt, neigh.header, pkt.ethertype)
         reason = transmit(dev, pkt, now, self.egress, self.work)
         if reason:

@@ -26,6 +26,10 @@ from vrouter.stack.pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from vrouter.stack.device import Address
+    from vrouter.stack.l2.neighbour import Neigh, NeighTable
+    from vrouter.stack.l3.reassembly import Queue
+
 
 class Stack:
     """All namespaces, and what they share: time, timers, random numbers, the way of packets.
@@ -319,7 +323,7 @@ def _neigh_gc_due(table: NeighTable, now: int) -> Netns:
     return table.ns
 
 
-def _reassembly_due(queue: ReassemblyQueue, now: int) -> Netns:
+def _reassembly_due(queue: Queue, now: int) -> Netns:
     queue.table.timer_fired(queue, now)
     return queue.table.ns
 

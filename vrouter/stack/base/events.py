@@ -49,7 +49,7 @@ class EventLog:
         self._ring: deque[Event] = deque(maxlen=_LIMIT)
         self.seq = 0
 
-    def add(self, now: int, kind: EventKind, netns: str, dev: str = "", **fields: Any) -> None:
+    def add(self, now: int, kind: EventKind, netns: str, dev: str = "", /, **fields: Any) -> None:
         """Record a change."""
         self.seq += 1
         self._ring.append(Event(now, self.seq, kind, netns, dev, fields))
