@@ -1,0 +1,100 @@
+"""The kernel's numbers of Linux's socket interface (the same on x86 and ARM), so that programs keep theirs.
+
+Readiness bits and the bits of `Socket.options` stand here too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+AF_UNSPEC: Final = 0
+AF_INET: Final = 2
+AF_INET6: Final = 10
+AF_PACKET: Final = 17
+SOCK_STREAM: Final = 1
+SOCK_DGRAM: Final = 2
+SOCK_RAW: Final = 3
+SOCK_NONBLOCK: Final = 0o4000
+SOCK_CLOEXEC: Final = 0o2000000
+
+IPPROTO_IP: Final = 0
+IPPROTO_ICMP: Final = 1
+IPPROTO_UDP: Final = 17
+
+SHUT_RD: Final = 0
+SHUT_WR: Final = 1
+SHUT_RDWR: Final = 2
+
+MSG_OOB: Final = 0x1
+MSG_PEEK: Final = 0x2
+MSG_DONTROUTE: Final = 0x4
+MSG_CTRUNC: Final = 0x8
+MSG_TRUNC: Final = 0x20
+MSG_DONTWAIT: Final = 0x40
+MSG_CONFIRM: Final = 0x800
+MSG_ERRQUEUE: Final = 0x2000
+MSG_NOSIGNAL: Final = 0x4000
+MSG_MORE: Final = 0x8000
+
+SOL_SOCKET: Final = 1
+SO_REUSEADDR: Final = 2
+SO_TYPE: Final = 3
+SO_ERROR: Final = 4
+SO_BROADCAST: Final = 6
+SO_SNDBUF: Final = 7
+SO_RCVBUF: Final = 8
+SO_PRIORITY: Final = 12
+SO_REUSEPORT: Final = 15
+SO_BINDTODEVICE: Final = 25
+SO_ACCEPTCONN: Final = 30
+SO_SNDBUFFORCE: Final = 32
+SO_RCVBUFFORCE: Final = 33
+SO_MARK: Final = 36
+SO_PROTOCOL: Final = 38
+SO_DOMAIN: Final = 39
+SO_BINDTOIFINDEX: Final = 62
+
+SOL_IP: Final = 0
+IP_TOS: Final = 1
+IP_TTL: Final = 2
+IP_PKTINFO: Final = 8
+IP_MTU_DISCOVER: Final = 10
+IP_RECVERR: Final = 11
+IP_RECVTTL: Final = 12
+IP_RECVTOS: Final = 13
+IP_MTU: Final = 14
+IP_FREEBIND: Final = 15
+IP_RECVORIGDSTADDR: Final = 20
+IP_MULTICAST_IF: Final = 32
+IP_MULTICAST_TTL: Final = 33
+IP_MULTICAST_LOOP: Final = 34
+IP_ADD_MEMBERSHIP: Final = 35
+IP_DROP_MEMBERSHIP: Final = 36
+IP_MULTICAST_ALL: Final = 49
+
+IP_PMTUDISC_DONT: Final = 0
+IP_PMTUDISC_WANT: Final = 1
+IP_PMTUDISC_DO: Final = 2
+
+SO_EE_ORIGIN_LOCAL: Final = 1
+SO_EE_ORIGIN_ICMP: Final = 2
+
+READ: Final = 1
+WRITE: Final = 2
+ERROR: Final = 4
+
+# Bits of Socket.options.
+REUSEADDR: Final = 0x01
+REUSEPORT: Final = 0x02
+BROADCAST: Final = 0x04
+FREEBIND: Final = 0x08
+PKTINFO: Final = 0x10
+RECVTTL: Final = 0x20
+RECVTOS: Final = 0x40
+RECVERR: Final = 0x80
+RECVORIGDST: Final = 0x100
+ANCILLARY: Final = PKTINFO | RECVTTL | RECVTOS | RECVORIGDST
+
+# The address and the port were given by bind(2), so that disconnecting keeps them (Linux's SOCK_BIND*_LOCK).
+LOCK_ADDRESS: Final = 1
+LOCK_PORT: Final = 2

@@ -1,0 +1,91 @@
+"""Ping sockets (``SOCK_DGRAM`` with ``IPPROTO_ICMP``): echo requests out, echo replies and errors in.
+
+The socket's port is the identifier of its messages: given by bind(2), or chosen. A program reads and writes ICMP
+messages from the ICMP header on; the stack puts identifier and checksum in. Nothing but echo requests can be sent, so
+that the socket needs no privilege, as in Linux.
+
+`ping_input` expects: ``l4`` at the ICMP header of an echo reply whose checksum is right, ``end`` after its last byte.
+Next: the socket's queue, or the pipeline with a drop reason.
+
+Read first: RFC 792 (echo), RFC 1122 3.2.2.6.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from vrouter.stack.base.counters import Stat
+from vrouter.stack.base.drop import DropReason
+from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_ICMP, REUSEADDR
+from vrouter.stack.l4.demux import SocketTable
+from vrouter.stack.l4.errors import convert, os_error
+from vrouter.stack.wire import icmp
+
+if TYPE_CHECKING:
+    from vrouter.stack.base.packet import Packet
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns import Netns
+
+_NO_SOCKET = int(DropReason.NO_SOCKET)
+_SOCKET_RCVBUFF = int(DropReason.SOCKET_RCVBUFF)
+_DELIVERED = int(Stat.AcctDelivered)
+
+
+class PingTable(SocketTable):
+    """The ping sockets of one namespace, by identifier."""
+
+    __slots__ = ()
+
+    name = "icmp"
+    proto = IPPROTO_ICMP
+    initial_options = REUSEADDR  # as in Linux: two may ask for one identifier, on two addresses for instance
+
+    def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
+        """Only echo requests: EINVAL for anything else."""
+        if len(data) < icmp.HEADER_LEN or data[0] != icmp.ECHO or data[1]:
+            raise os_error(errno.EINVAL)
+
+    def push_header(self, sock: Socket, pkt: Packet, port: int) -> None:
+        """The header came with the data: the identifier becomes the socket's, the sequence number stays."""
+        buf, start = pkt.buf, pkt.start
+        icmp.emit(buf, start, pkt.end, icmp.ECHO, 0, sock.port << 16 | icmp.sequence(buf, start))
+        stats = self.ns.stats
+        stats[Stat.IcmpOutMsgs] += 1
+        stats[Stat.IcmpOutEchos] += 1
+
+    def source_port(self, pkt: Packet) -> int:
+        """ICMP has no ports: 0."""
+        return 0
+
+    def find(self, ident: int, local: int, iif: Any) -> Socket | None:
+        """The newest socket with this identifier on address `local`; its peer does not matter, as in Linux."""
+        for sock in self.on_port(ident):
+            if sock.local in (0, local) and (sock.device is None or sock.device is iif or iif is None):
+                return sock
+        return None
+
+
+def ping_input(ns: Netns, pkt: Packet, now: int) -> int:
+    """Deliver an echo reply to the socket whose identifier it bears: 0, or why it dies here."""
+    sock = ns.ping.find(icmp.ident(pkt.buf, pkt.l4), pkt.dst, pkt.iif)
+    if sock is None:
+        return _NO_SOCKET
+    if not sock.deliver(pkt):
+        return _SOCKET_RCVBUFF
+    ns.stats[_DELIVERED] += 1
+    return 0
+
+
+def ping_error(
+    ns: Netns, quoted: icmp.QuotedPacket, icmp_type: int, icmp_code: int, info: int, now: int, offender: int = 0
+) -> None:
+    """Tell the ping socket that sent the echo request `quoted` what ICMP reported; arguments as in `udp_error`."""
+    data = quoted.data
+    if quoted.fragment_offset or len(data) < icmp.HEADER_LEN or data[0] != icmp.ECHO:
+        return
+    code, fatal = (errno.EREMOTEIO, False) if icmp_type == icmp.SOURCE_QUENCH else convert(icmp_type, icmp_code)
+    sock = ns.ping.find(icmp.ident(data, 0), quoted.src, None)
+    if sock is None or not code or (code == errno.EMSGSIZE and sock.mtu_discover == IP_PMTUDISC_DONT):
+        return
+    sock.icmp_error(code, fatal, icmp_type, icmp_code, info, offender, quoted.dst, 0, data)

@@ -1,0 +1,140 @@
+"""UDP: from a datagram to its socket, from an ICMP error to its socket, and the header of what is sent.
+
+`udp_input` expects: ``l4`` at the UDP header, ``end`` after the packet's last byte, ``src dst family iif`` set, a whole
+packet that is for this namespace. Sets: ``end``, when bytes follow the datagram. Next: the socket's queue, or the
+pipeline with a drop reason.
+
+Read first: RFC 768, RFC 1122 4.1.3, RFC 8085 5.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from vrouter.stack.base.addresses import V4, is_multicast4
+from vrouter.stack.base.counters import Stat
+from vrouter.stack.base.drop import DropReason
+from vrouter.stack.base.packet import CSUM_OK
+from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_UDP
+from vrouter.stack.l4.demux import SocketTable
+from vrouter.stack.l4.errors import convert, os_error
+from vrouter.stack.l4.membership import is_member
+from vrouter.stack.wire import icmp, udp
+from vrouter.stack.wire.checksum import ones_sum, pseudo_header
+
+if TYPE_CHECKING:
+    from vrouter.stack.base.packet import Packet
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns import Netns
+
+_HEADER_LEN = udp.HEADER_LEN
+_unpack = udp.FIELDS.unpack_from
+_L4_HDR = int(DropReason.L4_HDR)
+_UDP_CSUM = int(DropReason.UDP_CSUM)
+_NO_SOCKET = int(DropReason.NO_SOCKET)
+_SOCKET_RCVBUFF = int(DropReason.SOCKET_RCVBUFF)
+_COPIES = int(Stat.AcctCopies)
+_DELIVERED = int(Stat.AcctDelivered)
+_IN_DATAGRAMS = int(Stat.UdpInDatagrams)
+_OUT_DATAGRAMS = int(Stat.UdpOutDatagrams)
+_NO_PORTS = int(Stat.UdpNoPorts)
+
+
+class UdpTable(SocketTable):
+    """UDP of one namespace."""
+
+    __slots__ = ()
+
+    name = "udp"
+    proto = IPPROTO_UDP
+    header = _HEADER_LEN
+
+    def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
+        """Port 0 is nobody's: EINVAL."""
+        if not port:
+            raise os_error(errno.EINVAL)
+
+    def push_header(self, sock: Socket, pkt: Packet, port: int) -> None:
+        """Put the UDP header in front of the payload."""
+        start = pkt.start - _HEADER_LEN
+        pkt.start = start
+        udp.emit(pkt.buf, start, pkt.end, sock.port, port, pkt.src, pkt.dst, self.ns.ip4.bits)
+        self.ns.stats[_OUT_DATAGRAMS] += 1
+
+    def source_port(self, pkt: Packet) -> int:
+        """The datagram's source port; 0 means that the sender wants no answer (RFC 768)."""
+        return udp.src_port(pkt.buf, pkt.l4)
+
+
+def udp_input(ns: Netns, pkt: Packet, now: int) -> int:
+    """Deliver a datagram: 0, or why it dies here.
+
+    A datagram to a group goes to each socket that wants it; those whose buffer is full go without (it is counted in the
+    socket), and only when all are full the datagram dies.
+    """
+    buf, off = pkt.buf, pkt.l4
+    size = pkt.end - off
+    if size < _HEADER_LEN:
+        return _L4_HDR
+    sport, dport, length, checksum = _unpack(buf, off)
+    if length != size:
+        if length < _HEADER_LEN or length > size:
+            return _L4_HDR
+        pkt.end = off + length
+    src, dst = pkt.src, pkt.dst
+    if checksum == 0:
+        if pkt.family != V4:  # RFC 8200 8.1: only IPv4 lets a sender do without
+            return _UDP_CSUM
+    elif (
+        not pkt.flags & CSUM_OK and ones_sum(buf, off, pkt.end, pseudo_header(src, dst, IPPROTO_UDP, length)) != 0xFFFF
+    ):
+        return _UDP_CSUM  # RFC 1122 4.1.3.4: silently
+    if is_multicast4(dst) or ns.ip4.is_broadcast(dst):
+        return _group_input(ns, pkt, sport, dport)
+    sock = ns.udp.lookup(src, sport, dst, dport, pkt.iif)
+    if sock is None:
+        ns.stats[_NO_PORTS] += 1
+        return _NO_SOCKET
+    if not sock.deliver(pkt):
+        return _SOCKET_RCVBUFF
+    ns.stats[_IN_DATAGRAMS] += 1
+    ns.stats[_DELIVERED] += 1
+    return 0
+
+
+def _group_input(ns: Netns, pkt: Packet, sport: int, dport: int) -> int:
+    """RFC 1122 4.1.3.5, 3.3.7: everybody who asked for it gets it."""
+    dst = pkt.dst
+    wanting = ns.udp.receivers(pkt.src, sport, dst, dport, pkt.iif)
+    if not wanting or (is_multicast4(dst) and not is_member(ns, dst, pkt.iif, wanting)):
+        return _NO_SOCKET
+    able = [sock for sock in wanting if sock.has_room(pkt)]
+    if not able:
+        return _SOCKET_RCVBUFF
+    # Each but the last gets a copy: one who reads must not see what another does.
+    for sock in able[:-1]:
+        sock.deliver(pkt.copy())
+    able[-1].deliver(pkt)
+    ns.stats[_COPIES] += len(able) - 1
+    ns.stats[_DELIVERED] += len(able)
+    ns.stats[_IN_DATAGRAMS] += len(able)
+    return 0
+
+
+def udp_error(
+    ns: Netns, quoted: icmp.QuotedPacket, icmp_type: int, icmp_code: int, info: int, now: int, offender: int = 0
+) -> None:
+    """Tell the socket that sent `quoted` what ICMP reported (RFC 1122 4.1.3.3).
+
+    `info` is the next hop's MTU of a Fragmentation Needed, `offender` the address that reported.
+    """
+    if quoted.fragment_offset or len(quoted.data) < 4:
+        return
+    code, fatal = convert(icmp_type, icmp_code)
+    if not code:
+        return
+    sock = ns.udp.lookup(quoted.dst, quoted.dport, quoted.src, quoted.sport, None)
+    if sock is None or (code == errno.EMSGSIZE and sock.mtu_discover == IP_PMTUDISC_DONT):
+        return
+    sock.icmp_error(code, fatal, icmp_type, icmp_code, info, offender, quoted.dst, quoted.dport, b"")
