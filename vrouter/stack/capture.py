@@ -1,7 +1,7 @@
 """Copies of frames for somebody who watches: bounded, and never in a packet's way.
 
-A `Capture` hangs on devices; each frame that passes one of them is recorded whole or cut to ``snaplen``. When its reader
-is too slow the newest are lost and counted, as with libpcap.
+A `Capture` hangs on devices; each frame that passes one of them is recorded whole or cut to ``snaplen``. When its
+reader is too slow the newest are lost and counted, as with libpcap.
 """
 
 from __future__ import annotations

@@ -9,10 +9,9 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, Final
 
-from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DevConf4, NeighConf
-
 from vrouter.stack.base.counters import new_drops
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
+from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DevConf4, NeighConf
 
 if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
@@ -27,7 +26,7 @@ TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
 
 
 class Address:
-    """An address of a device: int `address` of `family`, prefix `length`; ``state`` is tentative | preferred | conflict.
+    """An address of a device: int `address` of `family`, prefix `length`; ``state``: tentative, preferred, conflict.
 
     ``scope`` is ip(8)'s word (global, link, host); ``broadcast`` the directed broadcast address, or -1 for none.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.counters import Stat, new_stats
@@ -279,7 +279,7 @@ class Netns:
     # -- addresses --------------------------------------------------------------------------------------------------
 
     def add_address(self, dev: Device | str, text: str, *, now: int = 0) -> Address:
-        """Give a device ``ADDRESS/LENGTH``; its local, broadcast and connected routes follow. OSError EEXIST, EINVAL."""
+        """Give a device ``ADDRESS/LENGTH``; local, broadcast and connected routes follow. OSError EEXIST, EINVAL."""
         self._check_open()
         device = self.device(dev) if isinstance(dev, str) else dev
         family, address, length = addr.parse_interface(text)

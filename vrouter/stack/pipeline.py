@@ -1,7 +1,7 @@
 """The packet's way, top to bottom. The one file that names every layer.
 
-Each step asks a layer what is to happen and carries it out; no layer calls another. A refused packet ends in `drop`, and
-nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`, so a
+Each step asks a layer what is to happen and carries it out; no layer calls another. A refused packet ends in `drop`,
+and nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`, so a
 packet's way through many namespaces takes no stack and cannot starve: every crossing is counted, every hop costs TTL.
 
 ::
@@ -26,7 +26,6 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
 from vrouter.stack.base.packet import (
     CONFIRM,
-    CSUM_OK,
     DONT_FRAGMENT,
     FORWARDED,
     FRAGMENT,
@@ -41,24 +40,28 @@ from vrouter.stack.egress import WORK_CROSS, WORK_FRAME, WORK_LOCAL, WORK_LOOP, 
 from vrouter.stack.hooks import hooks as hook
 from vrouter.stack.l2.arp import arp_input, solicit
 from vrouter.stack.l2.ethernet import ethernet_input, ethernet_output
+from vrouter.stack.l2.vnet import vnet_input
 from vrouter.stack.l3 import fib
-from vrouter.stack.l3.forward import decrement, exceeds_mtu, redirect_gateway
+from vrouter.stack.l3.forward import decrement, exceeds_mtu, forwards, redirect_gateway
 from vrouter.stack.l3.fragment import fragment
 from vrouter.stack.l3.icmp import ECHO_REPLY, OUT_STATS, ErrorNews, icmp_input, redirect_target
 from vrouter.stack.l3.icmp_error import IcmpLimiter, error_source, error_tos, may_answer, quote
 from vrouter.stack.l3.input import group_input, ipv4_input, martian_input
 from vrouter.stack.l3.options import options_input, options_output, reply_options
 from vrouter.stack.l3.output import MAX_TOTAL, push_ipv4
-from vrouter.stack.l3.route import ALL_HOSTS, LIMITED_BROADCAST, NO_FORWARDING, NO_ROUTE, REFUSALS, Refusal, route_output
+from vrouter.stack.l3.route import (
+    ALL_HOSTS,
+    LIMITED_BROADCAST,
+    NO_FORWARDING,
+    NO_ROUTE,
+    REFUSALS,
+    Refusal,
+    route_output,
+)
 from vrouter.stack.l4.icmp import ping_error, ping_input
 from vrouter.stack.l4.udp import udp_error, udp_input
 from vrouter.stack.wire import icmp, ipv4
 from vrouter.stack.wire.ethernet import BROADCAST, ETHERTYPE_ARP, ETHERTYPE_IPV4, multicast_mac4
-from vrouter.stack.wire.checksum import checksum
-from vrouter.stack.wire.vnet import F_DATA_VALID, F_NEEDS_CSUM, GSO_NONE, VnetHeader
-from vrouter.stack.wire.vnet import LEN as VNET_LEN
-from vrouter.stack.wire.vnet import ZERO as VNET_ZERO
-from vrouter.stack.wire.vnet import check as vnet_ok
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -144,18 +147,12 @@ class Pipeline:
     def vnet_input(self, dev: Device, frame: Any, now: int) -> None:
         """A frame with a virtio-net header in front, as `Device.vnet_hdr` says."""
         pkt = Packet.from_frame(frame)
-        start = pkt.start
-        if pkt.end - start < VNET_LEN:
-            dev.rx_packets += 1
-            pkt.iif = dev
-            return self.drop(dev.ns, pkt, DropReason.VNET_HDR)
-        pkt.start = start + VNET_LEN
-        if pkt.buf[start : pkt.start] != VNET_ZERO and not accept_vnet(dev, pkt, start):
-            dev.rx_packets += 1
-            dev.rx_bytes += pkt.end - pkt.start
-            pkt.iif = dev
-            return self.drop(dev.ns, pkt, DropReason.VNET_HDR)
-        return self.frame_input(dev, pkt, now)
+        if vnet_input(dev, pkt):
+            return self.frame_input(dev, pkt, now)
+        dev.rx_packets += 1
+        dev.rx_bytes += pkt.end - pkt.start
+        pkt.iif = dev
+        return self.drop(dev.ns, pkt, DropReason.VNET_HDR)
 
     def loop_input(self, dev: Device, pkt: Packet, now: int) -> None:
         """An IP packet that goes around through ``lo``."""
@@ -204,7 +201,7 @@ class Pipeline:
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""
         dst = pkt.dst
-        if dst >= 0xE0000000 and (dst == LIMITED_BROADCAST or is_multicast4(dst)) or dst == 0:
+        if (dst >= 0xE0000000 and (dst == LIMITED_BROADCAST or is_multicast4(dst))) or dst == 0:
             return self.group(ns, ip, pkt, now)
         route = ip.local.lookup(dst) or ip.main.lookup(dst)
         if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):
@@ -382,22 +379,13 @@ class Pipeline:
         size = pkt.end - pkt.start + 20
         if size > MAX_TOTAL:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        mtu = self.path_mtu(ip, route, pkt.dst, now)
+        mtu = ip.path_mtu(route, pkt.dst, now)
         if dont_fragment and size > mtu:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         ns.stats[_ORIGINATED] += 1
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl if ttl < 0 else ttl, tos, dont_fragment)
         self.output(ns, ip, pkt, route, now)
         self.run(now)
-
-    def path_mtu(self, ip: IpState, route: Route, dst: int, now: int) -> int:
-        """The largest packet that the path to `dst` is known to take, in bytes (RFC 1191)."""
-        mtu = route.mtu or (route.dev.mtu if route.dev is not None else MAX_TOTAL)
-        if ip.exceptions:
-            known = ip.exception(dst, now)
-            if known is not None and known.mtu:
-                mtu = min(mtu, known.mtu)
-        return mtu
 
     def output(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """OUTPUT, and on by the route. A group's packet also comes back to the sockets here that want it."""
@@ -433,7 +421,7 @@ class Pipeline:
             known = ip.exception(pkt.dst, now)
             if known is not None and known.gateway >= 0:
                 pkt.nexthop = known.gateway
-        return self.send(ns, ip, pkt, dev, self.path_mtu(ip, route, pkt.dst, now), now)
+        return self.send(ns, ip, pkt, dev, ip.path_mtu(route, pkt.dst, now), now)
 
     @staticmethod
     def loops(pkt: Packet, route: Route, dev: Device) -> bool:
@@ -493,9 +481,7 @@ class Pipeline:
 
     # -- out by a device ----------------------------------------------------------------------------------------------
 
-    def send(
-        self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, mtu: int, now: int, group: bool = False
-    ) -> None:
+    def send(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, mtu: int, now: int, group: bool = False) -> None:
         """POSTROUTING, and into pieces when the device cannot take it whole."""
         if ns.hooks is not None:
             reason = ns.hooks.run(hook.POSTROUTING, ns, pkt, now)
@@ -520,7 +506,8 @@ class Pipeline:
             return self.drop(ns, pkt, DropReason.DEV_READY)
         if dev.with_arp:
             if group:
-                ethernet_output(pkt, group_mac(pkt.dst) + dev.mac, pkt.ethertype)
+                link = multicast_mac4(pkt.dst) if is_multicast4(pkt.dst) else BROADCAST
+                ethernet_output(pkt, link + dev.mac, pkt.ethertype)
             else:
                 neigh = dev.neigh4.get(pkt.nexthop)
                 if neigh is None or now >= neigh.fresh_until:
@@ -556,11 +543,11 @@ class Pipeline:
 
     def settle(self, ns: Netns, now: int) -> None:
         """Carry out what the tables of a namespace decided outside of a packet's way (timers, changes)."""
-        table = ns._neigh4  # noqa: SLF001 -- looking must not make the table
+        table = ns._neigh4
         if table is not None and table.actions:
             self.settle_neighbours(ns, table, now)
-        if ns._acd is not None:  # noqa: SLF001 -- the same
-            for action in ns._acd.take_actions():  # noqa: SLF001 -- the same
+        if ns._acd is not None:
+            for action in ns._acd.take_actions():
                 if action[0] == "frame":
                     self.originate_frame(ns, action[1], now)
                 elif action[2] == "preferred":
@@ -571,7 +558,7 @@ class Pipeline:
             self.settle_reassembly(ns, ns.ip4, now)
 
     def settle_neighbours(self, ns: Netns, table: NeighTable, now: int) -> None:
-        """Solicit, send what waited, and tell the senders of what cannot be sent (RFC 1812 5.2.7.1: host unreachable)."""
+        """Solicit, send what waited, and tell senders what cannot be sent (RFC 1812 5.2.7.1: host unreachable)."""
         while table.actions:
             actions, table.actions = table.actions, []
             for action in actions:
@@ -610,36 +597,3 @@ class Pipeline:
             ns.drops[reason] += 1
         else:
             port.count_drop(reason)
-
-
-def forwards(ns: Netns, pkt: Packet) -> bool:
-    """Whether packets that came the way `pkt` came are forwarded here."""
-    iif = pkt.iif
-    if iif is None or iif.kind == "crossing":
-        return bool(ns.conf.ip_forward)
-    return bool(iif.conf4.forwarding)
-
-
-def group_mac(dst: int) -> bytes:
-    """The link address of a group or of everybody (RFC 1112 6.4)."""
-    return multicast_mac4(dst) if is_multicast4(dst) else BROADCAST
-
-
-def accept_vnet(dev: Device, pkt: Packet, header: int) -> bool:
-    """Judge the virtio-net header at `header` (its frame begins at ``start``), and keep what it says that matters.
-
-    Without negotiated offload it may only vouch for a checksum; a checksum that is still to be finished is finished
-    here, so that nothing behind this has to know of it.
-    """
-    vnet = VnetHeader.parse(pkt.buf, header)
-    frame_len = pkt.end - pkt.start
-    if not vnet_ok(vnet, frame_len) or (vnet.gso_type != GSO_NONE and not dev.offload):
-        return False
-    if vnet.flags & F_NEEDS_CSUM:
-        first = pkt.start + vnet.csum_start
-        where = first + vnet.csum_offset
-        value = checksum(pkt.buf, first, pkt.end) or 0xFFFF
-        pkt.buf[where], pkt.buf[where + 1] = value >> 8, value & 0xFF
-    elif vnet.flags & F_DATA_VALID:
-        pkt.flags |= CSUM_OK
-    return True

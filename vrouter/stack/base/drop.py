@@ -116,7 +116,7 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.FRAME_TOO_LONG: DropInfo(_D, "frame longer than the device's MTU allows", "IEEE 802.3", _ERR),
     DropReason.NS_UNMAPPED: DropInfo(_D, "no namespace for this device and VLAN", "", _POL),
     DropReason.NS_CLOSING: DropInfo(_D, "namespace or device is being removed", "", _NRM),
-    DropReason.CROSSING_DENIED: DropInfo(_X, "target namespace does not accept from this one", "RFC 1812 5.2.7.1", _POL),
+    DropReason.CROSSING_DENIED: DropInfo(_X, "target namespace does not accept this one", "RFC 1812 5.2.7.1", _POL),
     DropReason.CROSSING_LOOP: DropInfo(_X, "crossed namespaces too often", "", _ERR),
     DropReason.ETH_SRC_INVALID: DropInfo(_2, "group address as Ethernet source", "IEEE 802.3 3.2.3", _ERR),
     DropReason.OTHERHOST: DropInfo(_2, "frame for another station", "", _NRM),

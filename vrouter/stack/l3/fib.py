@@ -1,7 +1,8 @@
 """The routing table: longest prefix match over static and kernel routes of one family.
 
 A lookup takes the longest prefix that holds the destination, among routes of that prefix the one with the lowest
-metric (RFC 1812 5.2.4.3: basic match, longest match, best metric), and never a route whose device is not ready: it
+metric (RFC 1812 5.2.4.3: basic match, longest match, best metric), and never a route whose device is not ready (the
+local table's excepted: an address is its namespace's whether its device has a carrier or not): it
 falls through to the next metric, then to shorter prefixes (RFC 1812 5.3.12.3). A device that comes back brings its
 routes back with it (5.3.12.4), for nothing was taken away. Type of service is not considered (5.2.4.3 (3), a SHOULD).
 
@@ -165,7 +166,7 @@ class Fib:
             route = level.get(dst & bits)
             while route is not None:
                 dev = route.dev
-                if dev is None or dev.ready:
+                if dev is None or dev.ready or route.table == TABLE_LOCAL:
                     return route
                 route = route.next
         return None

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l3.fib import Route
     from vrouter.stack.l3.ip import IpState
+    from vrouter.stack.netns import Netns
+
+
+def forwards(ns: Netns, pkt: Packet) -> bool:
+    """Whether packets that came the way `pkt` came are forwarded here."""
+    iif = pkt.iif
+    if iif is None or iif.kind == "crossing":
+        return bool(ns.conf.ip_forward)
+    return bool(iif.conf4.forwarding)
 
 
 def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:

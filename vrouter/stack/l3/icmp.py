@@ -13,7 +13,7 @@ Read first: RFC 792, RFC 1122 3.2.2, RFC 1812 4.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from vrouter.stack.base.addresses import is_multicast4
 from vrouter.stack.base.counters import Stat
@@ -23,6 +23,7 @@ from vrouter.stack.wire import icmp
 from vrouter.stack.wire.checksum import is_valid, update16
 
 if TYPE_CHECKING:
+    from vrouter.stack.device import Device
     from vrouter.stack.l3.ip import IpState
 
 _L4_HDR = int(DropReason.L4_HDR)
@@ -149,7 +150,7 @@ def _timestamp_reply(pkt: Packet, group: bool, now: int) -> Packet:
 def redirect_target(ip: IpState, pkt: Packet, news: ErrorNews) -> bool:
     """Whether a Redirect is to be believed: RFC 1122 3.2.2.2 (from the present first hop, to an on-link gateway that is
     not ourselves, on the device that it came in by), and only where nothing is forwarded (RFC 1812 5.2.7.2)."""
-    dev = pkt.iif
+    dev: Any = pkt.iif
     if dev is None or dev.kind in ("lo", "crossing") or not dev.conf4.accept_redirects:
         return False
     route = ip.main.lookup(news.quoted.dst)
@@ -157,6 +158,6 @@ def redirect_target(ip: IpState, pkt: Packet, news: ErrorNews) -> bool:
         route is not None
         and route.dev is dev
         and route.via == pkt.src
-        and ip.on_link(dev, news.info)
+        and ip.on_link(cast("Device", dev), news.info)
         and ip.owner(news.info) is None
     )

@@ -110,5 +110,3 @@ class IcmpLimiter:
             del self._peers[next(iter(self._peers))]
         self._peers[dst] = (credit - interval if allowed else credit, now)
         return allowed
-
-

@@ -18,6 +18,8 @@ from vrouter.stack.base.addresses import BITS, V4, is_multicast4, mask
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Fib, Route
 
+MAX_PACKET: Final = 65535
+
 if TYPE_CHECKING:
     from vrouter.stack.l3.icmp_error import IcmpLimiter
     from vrouter.stack.l3.reassembly import Reassembler
@@ -198,6 +200,15 @@ class IpState:
         return not 0 < length <= self.bits
 
     # -- paths ----------------------------------------------------------------------------------------------------
+
+    def path_mtu(self, route: Route, dst: int, now: int) -> int:
+        """The largest packet that the path to `dst` is known to take, in bytes (RFC 1191 3)."""
+        mtu = route.mtu or (MAX_PACKET if route.dev is None else route.dev.mtu)
+        if self.exceptions:
+            known = self.exception(dst, now)
+            if known is not None and known.mtu:
+                return min(mtu, known.mtu)
+        return mtu
 
     def exception(self, dst: int, now: int) -> PathException | None:
         """What is known beyond the routing table about the path to `dst`."""
