@@ -1,8 +1,8 @@
 """The packet's way, top to bottom. The one file that names every layer.
 
 Each step asks a layer what is to happen and carries it out; no layer calls another. A refused packet ends in `drop`,
-and nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`, so a
-packet's way through many namespaces takes no stack and cannot starve: every crossing is counted, every hop costs TTL.
+and nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`, so
+a packet's way through many namespaces takes no stack and cannot starve: every crossing is counted, every hop costs TTL.
 
 ::
 

@@ -1,8 +1,8 @@
 """Timers: plain data in one heap per stack, dispatched by kind, never closures.
 
 A `Timer` belongs to one owner object and is armed for one deadline at a time; arming again moves it. What is left in
-the heap of an earlier deadline is skipped when it comes up, and the heap is rebuilt when stale entries outnumber live ones,
-so its size is bounded by twice the number of armed timers (plus a constant).
+the heap of an earlier deadline is skipped when it comes up, and the heap is rebuilt when stale entries outnumber live
+ones, so its size is bounded by twice the number of armed timers (plus a constant).
 """
 
 from __future__ import annotations
