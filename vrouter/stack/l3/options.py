@@ -54,9 +54,12 @@ def options_input(pkt: Packet) -> tuple[int, int]:
     malformed (RFC 791 3.1: at most once).
     """
     buf, l3 = pkt.buf, pkt.l3
+    broken = -1
     found = parse(buf, l3 + MIN_HEADER, l3 + header_length(buf, l3))
-    if isinstance(found, int):
-        return _IP_OPTIONS, found - l3
+    if isinstance(found, int):  # judged last: the first octet that is wrong is pointed at
+        broken = found - l3
+        found = parse(buf, l3 + MIN_HEADER, found)
+        assert not isinstance(found, int)
     record_seen = timestamp_seen = source_route = False
     for kind, off, length in found:
         wrong = -1
@@ -76,6 +79,8 @@ def options_input(pkt: Packet) -> tuple[int, int]:
                 pkt.flags |= ROUTER_ALERT
         if wrong >= 0:
             return _IP_OPTIONS, off + wrong - l3
+    if broken >= 0:
+        return _IP_OPTIONS, broken
     return _REFUSED if source_route else _FINE
 
 
