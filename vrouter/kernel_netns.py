@@ -1,8 +1,8 @@
 """Named network namespaces of the kernel: make, enter, share between routers, remove.
 
-A name is a file in /run/netns with the namespace mounted on it, as iproute2 makes them, so that `ip netns exec` works. A
-namespace is entered by a short-lived thread of its own, which ends there: no fork, and nothing to restore when something
-fails.
+A name is a file in /run/netns with the namespace mounted on it, as iproute2 makes them, so that `ip netns exec` works.
+A namespace is entered by a short-lived thread of its own, which ends there: no fork, and nothing to restore when
+something fails.
 
 **The mark.** A namespace that a router made carries a mark, the alias of its `lo`. It lives and dies with the
 namespace, so it cannot be wrong about one that was deleted and made again under the same name. Whoever finds the mark
@@ -85,14 +85,13 @@ def remove_unless(name: str, in_use: Callable[[list[Link]], bool]) -> bool:
     FileNotFoundError when there is none.
     """
     path = _path(name)
-    if not _is_netns(path):
-        raise FileNotFoundError(errno.ENOENT, f"there is no kernel namespace {name}")
-    with _locked(path, fcntl.LOCK_EX) as netns_fd:
+    with opened(name) as netns_fd:
+        fcntl.flock(netns_fd, fcntl.LOCK_EX)
         links = call_in(netns_fd, _links)
         if not is_marked(links) or in_use(links):
             return False
-        with _locked(DIRECTORY, fcntl.LOCK_EX):
-            if not os.path.samestat(os.stat(path), os.fstat(netns_fd)):
+        with _directory_locked():
+            if not _is_named(path, netns_fd):
                 return False
             _check("umount", _libc().umount2(path.encode(), _MNT_DETACH))
             os.unlink(path)
@@ -102,10 +101,9 @@ def remove_unless(name: str, in_use: Callable[[list[Link]], bool]) -> bool:
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[int]:
     """A descriptor of the named kernel namespace; FileNotFoundError when there is none."""
-    path = _path(name)
-    if not _is_netns(path):
+    netns_fd = _open(_path(name))
+    if netns_fd is None:
         raise FileNotFoundError(errno.ENOENT, f"there is no kernel namespace {name}")
-    netns_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield netns_fd
     finally:
@@ -126,43 +124,61 @@ def _links() -> list[Link]:
 def _acquire(path: str, stack: contextlib.ExitStack) -> int:
     os.makedirs(DIRECTORY, 0o755, exist_ok=True)
     while True:
-        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as attempt:
-            netns_fd = attempt.enter_context(_locked(path, fcntl.LOCK_SH))
-            # Whoever removed it while we waited for the lock may also have been followed by another maker.
-            if _is_netns(path) and os.path.samestat(os.stat(path), os.fstat(netns_fd)):
-                stack.push(attempt.pop_all())
-                return netns_fd
-        with _locked(DIRECTORY, fcntl.LOCK_EX):
-            if not _is_netns(path):
+        netns_fd = _open(path)
+        if netns_fd is not None:
+            with contextlib.ExitStack() as attempt:
+                attempt.callback(os.close, netns_fd)
+                fcntl.flock(netns_fd, fcntl.LOCK_SH)
+                # It may have been removed, and its name given to another, while we waited for the lock.
+                if _is_named(path, netns_fd):
+                    stack.push(attempt.pop_all())
+                    return netns_fd
+        with _directory_locked():
+            existing = _open(path)
+            if existing is None:
                 _call_in_thread(lambda: _make(path))
+            else:
+                os.close(existing)
 
 
 @contextlib.contextmanager
-def _locked(path: str, kind: int) -> Iterator[int]:
-    """A descriptor of the file, with the lock; that of a namespace stays with it, whatever becomes of the name."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _directory_locked() -> Iterator[None]:
+    directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, kind)
-        yield descriptor
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
     finally:
-        os.close(descriptor)
+        os.close(directory)
 
 
-def _is_netns(path: str) -> bool:
-    """Whether a namespace is mounted there; FileExistsError where something else than our leftover is in its place."""
+def _open(path: str) -> int | None:
+    """The namespace mounted there, None where there is none (or the file of one that was never mounted, which is ours).
+
+    FileExistsError where something else is in its place. All questions are put to one descriptor: mounts come and go.
+    """
     try:
-        if os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev:
-            return True
-        with open(path, "rb") as file:
-            marked = file.read(len(MARK) + 1) == MARK.encode()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        if os.fstat(descriptor).st_dev == os.stat("/proc/self/ns/net").st_dev:
+            found, descriptor = descriptor, -1
+            return found
+        with contextlib.suppress(IsADirectoryError):
+            if os.read(descriptor, len(MARK) + 1) == MARK.encode():
+                return None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    text = f"{path} exists and is no kernel namespace (seen from here); if nobody needs it: ip netns del"
+    raise FileExistsError(errno.EEXIST, f"{text} {os.path.basename(path)}")
+
+
+def _is_named(path: str, netns_fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(netns_fd))
     except FileNotFoundError:
         return False
-    except IsADirectoryError:
-        marked = False
-    if not marked:
-        text = f"{path} exists and is no kernel namespace (seen from here); if nobody needs it: ip netns del"
-        raise FileExistsError(errno.EEXIST, f"{text} {os.path.basename(path)}")
-    return False
 
 
 def _make(path: str) -> None:
@@ -176,7 +192,7 @@ def _make(path: str) -> None:
     with open(_NEW_FILE, "w", encoding="ascii") as file:
         file.write(MARK)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # _is_netns has shown that it is a leftover of ours
+        os.unlink(path)  # a leftover of ours, or _open would have refused it
     os.rename(_NEW_FILE, path)
     try:
         _mount("/proc/thread-self/ns/net", path, _MS_BIND)

@@ -1,7 +1,6 @@
 """Names, TAPs, kernel namespaces and child processes that belong to one test and are gone after it."""
 
 import contextlib
-import itertools
 import os
 import subprocess
 import sys
@@ -28,10 +27,18 @@ def ip_command() -> Callable[..., str]:
 
 
 @pytest.fixture
-def new_name() -> Callable[[], str]:
-    """A name that no other test process uses, short enough for an interface."""
-    numbers = itertools.count()
-    return lambda: f"t{os.getpid()}n{next(numbers)}"
+def new_name() -> Iterator[Callable[[], str]]:
+    """A name that no other test process uses, short enough for an interface; a namespace of a failed test goes."""
+    given: list[str] = []
+
+    def give() -> str:
+        given.append(f"t{os.getpid()}n{len(given)}")
+        return given[-1]
+
+    yield give
+    for name in given:
+        if os.path.exists(f"{kernel_netns.DIRECTORY}/{name}"):
+            ip("netns", "del", name)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -379,17 +379,12 @@ def test_many_netns_are_made_and_removed_at_once(open_tap: Opener, new_name: Cal
     group = new_group()
     shared = new_name()
     plan = [(open_tap(), shared if number % 2 else new_name()) for number in range(20)]
-    ends: list[HostEnd] = []
 
-    def one(tap: Tap, netns: str) -> None:
-        ends.append(setup_host_end(tap.ifname, host(netns), mtu=1500, group=group))
+    def one(tap: Tap, netns: str) -> HostEnd:
+        return setup_host_end(tap.ifname, host(netns), mtu=1500, group=group)
 
-    threads = [threading.Thread(target=one, args=each) for each in plan]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(ends) == 20
+    with ThreadPoolExecutor(len(plan)) as threads:
+        ends = list(threads.map(one, *zip(*plan, strict=True)))
     assert links_in(shared) == {"lo", *(tap.ifname for tap, netns in plan if netns == shared)}
     assert remove_host_ends(ends) == []
     assert [netns for _, netns in plan if named(netns)] == []
@@ -499,3 +494,24 @@ vrouter.kernel.setup_host_end(sys.argv[1], None, mtu=1500, group=vrouter.kernel.
 print("pytun_pmd3" in sys.modules, "pyroute2" in sys.modules)
 """
     assert outcome(program, new_name()).split() == ["False", "False", "True", "False"]
+
+
+def test_makers_and_removers_of_one_netns_do_not_disturb_each_other(
+    open_tap: Opener, new_name: Callable[[], str]
+) -> None:
+    """Routers that come and go at once with TAPs in one namespace: each finds it made, and the last one removes it."""
+    netns = new_name()
+
+    def come_and_go(tap: Tap) -> list[str]:
+        problems = []
+        for _ in range(8):
+            end = setup_host_end(tap.ifname, host(netns, addresses=()), mtu=1500, group=new_group())
+            if tap.ifname not in links_in(netns):
+                problems.append("not where it was put")
+            problems += remove_host_ends([end])
+            tap.reopen()
+        return problems
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(come_and_go, [open_tap() for _ in range(6)])) == [[]] * 6
+    assert not named(netns)
