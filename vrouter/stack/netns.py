@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.counters import Stat, new_stats
 from vrouter.stack.base.counters import new_drops as _new_drops
-from vrouter.stack.base.drop import DROP_TABLE, N_REASONS
+from vrouter.stack.base.drop import DROP_TABLE, N_REASONS, DropReason
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.base.names import check_device
 from vrouter.stack.crossing import Crossing
@@ -209,7 +209,9 @@ class Netns:
         self.ip4.main.remove_where(lambda r: r.dev is dev)
         self.ip4.local.remove_where(lambda r: r.dev is dev)
         if self._neigh4 is not None:
-            self._neigh4.device_down(dev)
+            self._neigh4.flush(dev, static=True, reason=DropReason.NS_CLOSING)
+        if self._acd is not None:
+            self._acd.device_removed(dev)
         if self._sysctl is not None:
             self._sysctl.device_removed(dev.name)
         for sock in list(self.sockets):
@@ -251,6 +253,8 @@ class Netns:
         if up is not None and up != dev.up:
             dev.up = up
             dev.refresh()
+            if dev.peer is not None:
+                dev.peer.ns.set_carrier(dev.peer, up, "" if up else "the other end is down", now)
             if not up and self._neigh4 is not None:
                 self._neigh4.device_down(dev)
             for a in dev.addresses:
@@ -268,6 +272,8 @@ class Netns:
         came = carrier and not dev.carrier
         dev.carrier, dev.error = carrier, error
         dev.refresh()
+        if not carrier and self._neigh4 is not None:
+            self._neigh4.device_down(dev)
         if changed:
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, dev.name, state=dev.state, error=error)
         if came and dev.up:
@@ -295,6 +301,8 @@ class Netns:
         else:
             self.ip4.activate(a)
             self._announce(a, now)
+            if self._neigh4 is not None:
+                self._neigh4.address_changed(dev)
             if dev.with_arp:
                 self.settle(now)
         self.stack.events.add(now, EventKind.ADDRESS_ADD, self.name, dev.name, address=address, length=length)
@@ -318,6 +326,9 @@ class Netns:
         if gone not in self.ip4.owners:
             # Linux's fib_sync_down_addr: routes that prefer a vanished source go with it.
             self.ip4.main.remove_where(lambda r: r.src == gone and r.proto != "kernel")
+        if self._neigh4 is not None:
+            self._neigh4.address_changed(a.dev)
+            self.settle(now)
         self.stack.events.add(now, EventKind.ADDRESS_DEL, self.name, a.dev.name, address=gone, length=a.length)
 
     def _announce(self, a: Address, now: int) -> None:

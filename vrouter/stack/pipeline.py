@@ -1,8 +1,8 @@
 """The packet's way, top to bottom. The one file that names every layer.
 
 Each step asks a layer what is to happen and carries it out; no layer calls another. A refused packet ends in `drop`,
-and nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`, so
-a packet's way through many namespaces takes no stack and cannot starve: every crossing is counted, every hop costs TTL.
+and nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`,
+so a packet's way through many namespaces takes no stack and ends: every crossing is counted, every hop costs TTL.
 
 ::
 
@@ -42,7 +42,7 @@ from vrouter.stack.l2.arp import arp_input, solicit
 from vrouter.stack.l2.ethernet import ethernet_input, ethernet_output
 from vrouter.stack.l2.vnet import vnet_input
 from vrouter.stack.l3 import fib
-from vrouter.stack.l3.forward import decrement, exceeds_mtu, forwards, redirect_gateway
+from vrouter.stack.l3.forward import broadcasts, decrement, exceeds_mtu, forwards, redirect_gateway
 from vrouter.stack.l3.fragment import fragment
 from vrouter.stack.l3.icmp import ECHO_REPLY, OUT_STATS, ErrorNews, icmp_input, redirect_target
 from vrouter.stack.l3.icmp_error import IcmpLimiter, error_source, error_tos, may_answer, quote
@@ -210,6 +210,8 @@ class Pipeline:
             return self.refuse(ns, ip, pkt, NO_ROUTE if forwards(ns, pkt) else NO_FORWARDING, now)
         action = route.action
         if action == _DELIVER:
+            if route.type == fib.BROADCAST and broadcasts(pkt, route):
+                return self.forward(ns, ip, pkt, route, now)
             return self.deliver(ns, ip, pkt, now)
         if not forwards(ns, pkt):
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
@@ -346,7 +348,7 @@ class Pipeline:
         if pkt.flags & IP_OPTIONS:
             options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
         ns.stats[_FORW] += 1
-        return self.send(ns, ip, pkt, dev, route.mtu or dev.mtu, now)
+        return self.send(ns, ip, pkt, dev, route.mtu or dev.mtu, now, group=route.type == fib.BROADCAST)
 
     def cross(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """The route short-cut: the packet goes on at the routing decision of the target. No hop, so no TTL."""

@@ -14,7 +14,6 @@ The key is the route's own ``prefix`` object: a table of a million routes has no
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -196,7 +195,7 @@ class Fib:
         prefix has host bits or is longer than an address."""
         length, prefix = route.length, route.prefix
         if not 0 <= length <= self._bits or prefix & ~mask(length, self._bits):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            raise OSError(errno.EINVAL, "not a prefix of an address")
         level = self._by_length.get(length)
         if level is None:
             level = self._by_length[length] = {}
@@ -205,7 +204,7 @@ class Fib:
         other = level.get(prefix)
         while other is not None and other.metric <= route.metric:
             if other.metric == route.metric and _same_way(other, route):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+                raise FileExistsError(errno.EEXIST, "there is such a route already")
             before, other = other, other.next
         route.next = other
         if before is not None:
@@ -235,7 +234,7 @@ class Fib:
             ):
                 self._unlink(route)
                 return route
-        raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+        raise ProcessLookupError(errno.ESRCH, "there is no such route")
 
     def remove_where(self, predicate: Callable[[Route], bool]) -> list[Route]:
         """Take out every route for which `predicate` holds, and return them in the table's order."""

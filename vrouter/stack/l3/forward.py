@@ -27,6 +27,14 @@ def forwards(ns: Netns, pkt: Packet) -> bool:
     return bool(iif.conf4.forwarding)
 
 
+def broadcasts(pkt: Packet, route: Route) -> bool:
+    """Whether a directed broadcast goes out on its link (RFC 2644: not unless ``bc_forwarding`` says so)."""
+    iif = pkt.iif
+    if iif is None or iif.kind in ("lo", "crossing") or route.dev is iif:
+        return False
+    return bool(iif.conf4.bc_forwarding and iif.conf4.forwarding)
+
+
 def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
     """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4)."""
     mtu = route.mtu or dev.mtu
@@ -41,11 +49,10 @@ def decrement(pkt: Packet) -> None:
 def redirect_gateway(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
     """The better first hop of a packet that leaves by the device it came in by, or -1 (RFC 1812 5.2.7.2).
 
-    Sent when the source is on that link itself, the packet has no source route, and sending is not switched off.
+    Sent when source and next hop are of one prefix of that link, the packet has no options (so no source route), and
+    sending is not switched off.
     """
     if not dev.conf4.send_redirects or route.type != UNICAST or pkt.flags & IP_OPTIONS:
         return -1
     gateway = pkt.dst if route.via < 0 else route.via
-    if not ip.on_link(dev, pkt.src) or not ip.on_link(dev, gateway):
-        return -1
-    return gateway
+    return gateway if ip.same_link(dev, pkt.src, gateway) else -1

@@ -13,7 +13,7 @@ Read first: RFC 792, RFC 1122 3.2.2, RFC 1812 4.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from vrouter.stack.base.addresses import is_multicast4
 from vrouter.stack.base.counters import Stat
@@ -150,14 +150,15 @@ def _timestamp_reply(pkt: Packet, group: bool, now: int) -> Packet:
 def redirect_target(ip: IpState, pkt: Packet, news: ErrorNews) -> bool:
     """Whether a Redirect is to be believed: RFC 1122 3.2.2.2 (from the present first hop, to an on-link gateway that is
     not ourselves, on the device that it came in by), and only where nothing is forwarded (RFC 1812 5.2.7.2)."""
-    dev: Any = pkt.iif
+    dev = cast("Device | None", pkt.iif)
     if dev is None or dev.kind in ("lo", "crossing") or not dev.conf4.accept_redirects:
         return False
     route = ip.main.lookup(news.quoted.dst)
-    return (
-        route is not None
-        and route.dev is dev
-        and route.via == pkt.src
-        and ip.on_link(cast("Device", dev), news.info)
-        and ip.owner(news.info) is None
-    )
+    gateway = news.info
+    if route is None or route.dev is not dev or route.via != pkt.src:
+        return False
+    if not ip.on_link(dev, gateway) or ip.is_local(gateway) or ip.is_broadcast(gateway):
+        return False
+    if dev.conf4.secure_redirects and not dev.conf4.shared_media:  # only to gateways that are known as such
+        return any(default.via == gateway and default.dev is dev for default in ip.main.exact(0, 0))
+    return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import is_multicast4
 from vrouter.stack.base.packet import LINK_GROUP, LOCAL_OUT, Packet
+from vrouter.stack.device import Device
 from vrouter.stack.wire import icmp, ipv4
 
 if TYPE_CHECKING:
@@ -62,8 +63,12 @@ def error_tos(pkt: Packet) -> int:
 
 def error_source(ip: IpState, pkt: Packet) -> int:
     """The address that the packet was sent to, when it is ours and one host's; otherwise 0: that of the device by which
-    the message leaves (RFC 1812 4.3.2.4)."""
-    return pkt.dst if ip.is_local(pkt.dst) else 0
+    the message leaves (RFC 1812 4.3.2.4), or with ``icmp_errors_use_inbound_ifaddr`` that of the one it came in by."""
+    if ip.is_local(pkt.dst):
+        return pkt.dst
+    if ip.ns.conf.icmp_errors_use_inbound_ifaddr and isinstance(pkt.iif, Device):
+        return ip.select_source(pkt.iif, pkt.src)
+    return 0
 
 
 class IcmpLimiter:

@@ -101,6 +101,13 @@ class IpState:
             a.family == self.family and not (a.address ^ address) & mask(a.length, self.bits) for a in dev.addresses
         )
 
+    def same_link(self, dev: Device, one: int, other: int) -> bool:
+        """Whether both addresses lie in one prefix configured on `dev`."""
+        return any(
+            a.family == self.family and not ((a.address ^ one) | (a.address ^ other)) & mask(a.length, self.bits)
+            for a in dev.addresses
+        )
+
     def select_source(self, dev: Device | None, dst: int) -> int:
         """The source for a packet made here: an address of `dev` whose prefix holds `dst`, else the first of `dev`,
         else the first global one of any device (RFC 1122 3.3.4.3; Linux's inet_select_addr); 0 when there is none."""
