@@ -107,7 +107,7 @@ ALL = [name for name in sysctl.names(["lo", "a", "ap", "b", "bp"]) if name not i
 
 
 def test_defaults_are_the_running_kernel_s() -> None:
-    """DESIGN 5: sysctls default as in Linux."""
+    """Settings default as in Linux."""
     compare([("add", "a")], ALL)
 
 

@@ -232,7 +232,7 @@ def test_a_bad_value_is_refused_and_changes_nothing(ns: Namespace, name: str, va
     """A value out of bounds raises ValueError with the name in it, as the configuration's check says before."""
     before = dict(ns.sysctl)
     with pytest.raises(ValueError, match=name):
-        ns.sysctl[name] = value  # type: ignore[assignment]
+        ns.sysctl[name] = value
     assert dict(ns.sysctl) == before
     assert sysctl.check(name, value, ["lan"]).startswith(name)
 
@@ -254,7 +254,7 @@ def test_a_bad_value_is_refused_and_changes_nothing(ns: Namespace, name: str, va
     ],
 )
 def test_an_unknown_name_is_refused_with_a_suggestion(ns: Namespace, name: str, problem: str) -> None:
-    """DESIGN 5: mistakes come with a suggestion where there is one."""
+    """Mistakes come with a suggestion where there is one."""
     for act in (lambda: ns.sysctl[name], lambda: ns.sysctl.__setitem__(name, 1), lambda: ns.sysctl.__delitem__(name)):
         with pytest.raises(KeyError) as caught:
             act()

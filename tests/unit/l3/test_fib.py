@@ -216,7 +216,7 @@ def test_a_table_of_128_bits_works_alike() -> None:
 
 
 def test_the_record_has_the_fields_of_show_routes() -> None:
-    """DESIGN 6: names and forms of the JSON of `show routes`."""
+    """The record has the names and forms that are promised for the JSON of `show routes`."""
     made = route("10.0.0.0/8", via="192.0.2.1", dev=device("lan"), metric=7, src=parse_ipv4("192.0.2.9"))
     assert made.to_record("red") == {
         "netns": "red", "to": "10.0.0.0/8", "via": "192.0.2.1", "dev": "lan", "target_netns": None, "type": "unicast",
