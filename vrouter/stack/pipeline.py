@@ -106,13 +106,10 @@ class Pipeline:
                 self.frame_input(cast("Device", where), pkt, now)
             elif kind == WORK_LOOP:
                 self.loop_input(cast("Device", where), pkt, now)
-            elif kind == WORK_CROSS:
-                ns = cast("Netns", where)
-                self.route(ns, ns.ip4, pkt, now)
             else:
-                assert kind == WORK_LOCAL
                 ns = cast("Netns", where)
-                self.deliver(ns, ns.ip4, pkt, now)
+                step = self.route if kind == WORK_CROSS else self.deliver
+                step(ns, ns.ip4, pkt, now)
 
     # -- in by a device -----------------------------------------------------------------------------------------------
 
