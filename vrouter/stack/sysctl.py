@@ -52,7 +52,6 @@ class DevConf4:
     arp_ignore: int = 0
     arp_announce: int = 0
     arp_accept: int = 0
-    arp_notify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,6 @@ CONF_SETTINGS: Final = (
     Setting("arp_ignore", 0, high=8, rule=Rule.MAX),
     Setting("arp_announce", 0, high=2, rule=Rule.MAX),
     Setting("arp_accept", 0, high=2, rule=Rule.MAX),
-    Setting("arp_notify", 0, rule=Rule.OR),
 )
 NEIGH_SETTINGS: Final = (
     Setting("base_reachable_time_ms", 30000, 1, _MAX, MS),
