@@ -104,7 +104,7 @@ def _dont_fragment(sock: Socket, route: Any, dst: int, size: int, now: int) -> b
     discover = sock.mtu_discover
     mtu = _IP_MAX
     if discover != c.IP_PMTUDISC_DONT:
-        mtu = min(sock.ns.stack.pipeline.path_mtu(sock.ns.ip4, route, dst, now), _IP_MAX)
+        mtu = min(sock.ns.ip4.path_mtu(route, dst, now), _IP_MAX)
     if size > (mtu if discover == c.IP_PMTUDISC_DO else _IP_MAX):
         if sock.options & c.RECVERR:
             sock.queue_error(QueuedError(errno.EMSGSIZE, c.SO_EE_ORIGIN_LOCAL, 0, 0, mtu, 0, dst, sock.peer_port, b""))
@@ -116,6 +116,5 @@ def peer_mtu(sock: Socket) -> int:
     """What the path to the peer takes (IP_MTU), in bytes; OSError ENOTCONN without a peer."""
     if not sock.peer:
         raise os_error(errno.ENOTCONN)
-    stack = sock.ns.stack
     dst, route, _ = find_route(sock, sock.peer, sock.device, sock.source)
-    return min(stack.pipeline.path_mtu(sock.ns.ip4, route, dst, stack.now), _IP_MAX)
+    return min(sock.ns.ip4.path_mtu(route, dst, sock.ns.stack.now), _IP_MAX)

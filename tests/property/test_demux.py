@@ -1,0 +1,123 @@
+"""The lookup from a datagram to its socket against a slow, obvious twin; and the rules of bind against theirs."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.l4.socket import Socket
+from vrouter.stack.netns import Netns
+from vrouter.stack.stack import Stack
+
+HERE = ("10.0.1.1", "10.0.2.1")
+PEERS = (0x0A000102, 0x0A000202)
+PEER_NAMES = ("10.0.1.2", "10.0.2.2")
+OTHER = 0x0A000909
+DEVICES = ("lan", "wan")
+
+SOCKETS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "address": st.sampled_from(("", *HERE, "10.0.1.255")),
+            "port": st.sampled_from((53, 54)),
+            "device": st.sampled_from((None, *DEVICES)),
+            "peer": st.sampled_from((None, *[(name, port) for name in PEER_NAMES for port in (0, 7)])),
+            "reuse": st.sampled_from((0, c.REUSEADDR, c.REUSEPORT, c.REUSEADDR | c.REUSEPORT)),
+        }
+    ),
+    max_size=8,
+)
+TARGETS = (0x0A000101, 0x0A000201, OTHER)
+
+
+def build() -> Netns:
+    ns = Stack(seed=7).add_netns("red")
+    for index, name in enumerate(DEVICES, 1):
+        ns.add_device(name)
+        ns.add_address(name, f"10.0.{index}.1/24")
+    return ns
+
+
+def in_the_way(one: dict[str, Any], other: dict[str, Any], local: int) -> bool:
+    """bind(7) in Linux, in words: same port, devices that overlap, addresses that overlap, no common permission."""
+    same_device = None in (one["device"], other["device"]) or one["device"] == other["device"]
+    same_address = 0 in (local, other["local"]) or local == other["local"]
+    return one["port"] == other["port"] and same_device and same_address and not one["reuse"] & other["reuse"]
+
+
+def fits(it: dict[str, Any], src: int, sport: int, dst: int, dport: int, iif: str) -> bool:
+    return (
+        it["port"] == dport
+        and it["local"] in (0, dst)
+        and (it["peer_address"] in (0, src))
+        and (not it["peer_address"] or it["peer_port"] in (0, sport))
+        and it["device"] in (None, iif)
+    )
+
+
+def rank(it: dict[str, Any]) -> tuple[bool, int]:
+    """How specific: the bound address first, then one point for each of peer address, peer port, device."""
+    return bool(it["local"]), bool(it["peer_address"]) + bool(it["peer_port"]) + (it["device"] is not None)
+
+
+@given(wanted=SOCKETS, order=st.randoms(use_true_random=False))
+def test_lookup_and_bind_agree_with_their_slow_twins(wanted: list[dict[str, Any]], order: Any) -> None:
+    """Linux's compute_score and udp_lib_lport_inuse, told by one list that is searched from end to end."""
+    ns = build()
+    twins: list[dict[str, Any]] = []  # the newest first
+    for spec in wanted:
+        sock = ns.socket()
+        sock.options |= spec["reuse"]
+        if spec["device"] is not None:
+            sock.device = ns.devices[spec["device"]]
+        local = {"": 0, "10.0.1.1": 0x0A000101, "10.0.2.1": 0x0A000201, "10.0.1.255": 0x0A0001FF}[spec["address"]]
+        expected = any(in_the_way(spec, twin, local) for twin in twins)
+        if expected:
+            with pytest.raises(OSError, match="Address already in use"):
+                sock.bind((spec["address"], spec["port"]), now=0)
+            sock.close(now=0)
+            continue
+        sock.bind((spec["address"], spec["port"]), now=0)
+        twin = {**spec, "sock": sock, "local": local, "peer_address": 0, "peer_port": 0}
+        if spec["peer"] is not None:
+            sock.connect(spec["peer"], now=0)
+            twin |= {"local": sock.local, "peer_address": sock.peer, "peer_port": sock.peer_port}
+        twins.insert(0, twin)
+    for gone in order.sample(twins, len(twins) // 4):
+        gone["sock"].close(now=0)
+        twins.remove(gone)
+    for dst in TARGETS:
+        for src in (*PEERS, OTHER):
+            for sport in (7, 8):
+                for dport in (53, 54):
+                    for iif in DEVICES:
+                        check(ns, twins, (src, sport, dst, dport), iif)
+    assert sorted(map(id, ns.udp)) == sorted(id(twin["sock"]) for twin in twins)
+    assert all(twin["sock"] in ns.udp.on_port(twin["port"]) for twin in twins)
+
+
+def check(ns: Netns, twins: list[dict[str, Any]], flow: tuple[int, int, int, int], iif: str) -> None:
+    """One flow through both."""
+    dev = ns.devices[iif]
+    fitting = [twin for twin in twins if fits(twin, *flow, iif)]
+    assert set(ns.udp.receivers(*flow, dev)) == {twin["sock"] for twin in fitting}
+    found: Socket | None = ns.udp.lookup(*flow, dev)
+    if not fitting:
+        assert found is None
+        return
+    best = max(map(rank, fitting))
+    equals = [twin for twin in fitting if rank(twin) == best]
+    newest = equals[0]
+    if newest["reuse"] & c.REUSEPORT and not newest["peer_address"]:
+        group = [
+            twin["sock"]
+            for twin in equals
+            if twin["reuse"] & c.REUSEPORT
+            and (twin["local"], twin["device"], twin["peer_address"]) == (newest["local"], newest["device"], 0)
+        ]
+        assert found in group
+        assert found is ns.udp.lookup(*flow, dev)
+    else:
+        assert found is newest["sock"]
