@@ -260,8 +260,9 @@ class Netns:
             for a in dev.addresses:
                 if not up:
                     self.ip4.deactivate(a)
-                elif a.state == "preferred":
-                    self.ip4.activate(a)
+                elif a.state != "conflict":
+                    if a.state == "preferred":
+                        self.ip4.activate(a)
                     self._announce(a, now)
             self.settle(now)
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, name, state=dev.state)
@@ -278,7 +279,7 @@ class Netns:
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, dev.name, state=dev.state, error=error)
         if came and dev.up:
             for a in dev.addresses:
-                if a.state == "preferred":
+                if a.state != "conflict":
                     self._announce(a, now)
             self.settle(now)
 
