@@ -14,6 +14,7 @@ BITS: Final = {V4: 32, V6: 128}
 BROADCAST4: Final = 0xFFFFFFFF
 BROADCAST_MAC: Final = b"\xff\xff\xff\xff\xff\xff"
 NULL_MAC: Final = bytes(6)
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def mask(length: int, bits: int = 32) -> int:
@@ -99,11 +100,8 @@ def format_prefix(network: int, length: int, family: int = V4) -> str:
 def parse_mac(text: str) -> bytes:
     """Six colon- or dash-separated hexadecimal bytes; ValueError otherwise."""
     parts = text.replace("-", ":").split(":")
-    if len(parts) == 6 and all(1 <= len(part) <= 2 for part in parts):
-        try:
-            return bytes(int(part, 16) for part in parts)
-        except ValueError:
-            pass
+    if len(parts) == 6 and all(1 <= len(part) <= 2 and _HEX.issuperset(part) for part in parts):
+        return bytes(int(part, 16) for part in parts)
     raise ValueError(f"{text!r} is not a MAC address")
 
 

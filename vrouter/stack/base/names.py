@@ -65,6 +65,10 @@ def check_device(name: str) -> str | None:
     """What is wrong with a device's name, or None (Linux's rule: 1-15 bytes, no slash, colon or white space)."""
     if not 1 <= len(name.encode()) <= 15:
         return "a device name has 1 to 15 bytes"
+    if name in ("all", "default"):
+        return f"a device cannot be called {name!r}: the settings of all devices are"
+    if name.startswith("@"):
+        return "a device name does not begin with @: crossings' names do"
     if name in (".", "..") or "/" in name or ":" in name or any(c.isspace() or not c.isprintable() for c in name):
         return "a device name has no slash, colon or white space"
     return None
