@@ -44,7 +44,7 @@ def test_frames_are_cut_to_snaplen_but_keep_their_length(stack: Stack) -> None:
     capture = Capture(snaplen=14)
     capture.attach(lan)
     stack.receive(lan, REQUEST, 5)
-    assert [(len(one.data), one.length) for one in capture.take()][0] == (14, len(REQUEST))
+    assert next((len(one.data), one.length) for one in capture.take()) == (14, len(REQUEST))
 
 
 def test_a_slow_reader_loses_the_newest_and_is_told_how_many(stack: Stack) -> None:
