@@ -198,7 +198,7 @@ class Pipeline:
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""
         dst = pkt.dst
-        if (dst >= 0xE0000000 and (dst == LIMITED_BROADCAST or is_multicast4(dst))) or dst == 0:
+        if dst >= 0xE0000000 and (dst == LIMITED_BROADCAST or is_multicast4(dst)):
             return self.group(ns, ip, pkt, now)
         route = ip.local.lookup(dst) or ip.main.lookup(dst)
         if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):

@@ -94,12 +94,12 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
             return IP_LOCALNET
     elif top >= 224:
         return IP_INVALID_SOURCE
-    elif top == 0 and (src or dst not in (_LIMITED_BROADCAST, 0)):
+    elif top == 0 and (src or dst != _LIMITED_BROADCAST):
         return IP_INVALID_SOURCE
     if dst >= 0xF0000000:
         if dst != _LIMITED_BROADCAST:
             return IP_INVALID_DEST
-    elif (dst >> 24 == 0 and (src or dst)) or dst in ip.zeros:
+    elif dst >> 24 == 0 or dst in ip.zeros:
         return IP_INVALID_DEST
     if src in ip.owners:
         if dev.kind != "lo" and not dev.conf4.accept_local:
