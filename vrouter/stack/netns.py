@@ -7,7 +7,6 @@ namespace does not use it does not pay for: tables are made when first needed.
 from __future__ import annotations
 
 import errno
-import os
 from array import array
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.counters import Stat, new_stats
 from vrouter.stack.base.counters import new_drops as _new_drops
 from vrouter.stack.base.drop import DROP_TABLE, N_REASONS, DropReason
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.base.names import check_device
 from vrouter.stack.crossing import Crossing
@@ -454,7 +454,7 @@ class Netns:
         """(route, source address) for a packet made here; OSError with the errno that a kernel socket would raise."""
         decision = route_output(self.ip4, dst, src, oif, self.stack.now)
         if isinstance(decision, Refusal):
-            raise OSError(decision.errno, os.strerror(decision.errno))
+            raise os_error(decision.errno)
         route = decision[0]
         if route.target is not None and (route.crossing is None or not route.crossing.accepted):
             if route.crossing is not None:

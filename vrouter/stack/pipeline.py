@@ -17,13 +17,13 @@ so a packet's way through many namespaces takes no stack and ends: every crossin
 from __future__ import annotations
 
 import errno
-import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from vrouter.stack.base.addresses import is_link_local4, is_multicast4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.packet import (
     CONFIRM,
     DONT_FRAGMENT,
@@ -377,10 +377,10 @@ class Pipeline:
         """A socket sends a segment by `route`; OSError EMSGSIZE when it may not be cut and is too large."""
         size = pkt.end - pkt.start + 20
         if size > MAX_TOTAL:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            raise os_error(errno.EMSGSIZE)
         mtu = ip.path_mtu(route, pkt.dst, now)
         if dont_fragment and size > mtu:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            raise os_error(errno.EMSGSIZE)
         ns.stats[_ORIGINATED] += 1
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl if ttl < 0 else ttl, tos, dont_fragment)
         self.output(ns, ip, pkt, route, now)

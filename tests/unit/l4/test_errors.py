@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from vrouter.stack.base.errors import TEXTS, os_error
 from vrouter.stack.base.packet import Packet
-from vrouter.stack.l4.errors import TEXTS, convert, os_error
+from vrouter.stack.l4.errors import convert
 from vrouter.stack.l4.icmp import ping_error
 from vrouter.stack.l4.udp import udp_error
 from vrouter.stack.netns import Netns

@@ -84,6 +84,11 @@ class TimerHeap:
                 return timer
         return None
 
+    def armed(self) -> list[Timer]:
+        """All armed timers, earliest first; for whoever asks what is still to happen, not for the data path."""
+        live = {id(entry[2]): entry[2] for entry in sorted(self._heap, key=_order) if entry[0] == entry[2].deadline}
+        return list(live.values())
+
     def _compact(self) -> None:
         live: dict[int, tuple[int, int, Timer]] = {}
         for entry in self._heap:
@@ -91,3 +96,7 @@ class TimerHeap:
                 live.setdefault(id(entry[2]), entry)
         self._heap = list(live.values())
         heapq.heapify(self._heap)
+
+
+def _order(entry: tuple[int, int, Timer]) -> tuple[int, int]:
+    return entry[:2]

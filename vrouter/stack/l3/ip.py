@@ -11,10 +11,10 @@ free, so nobody can use it before.
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import BITS, V4, is_multicast4, mask
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Fib, Route
 
@@ -188,7 +188,7 @@ class IpState:
                 dev.addresses.remove(a)
                 self.deactivate(a)
                 return a
-        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        raise os_error(errno.EADDRNOTAVAIL)
 
     def _add_kernel_route(
         self, fib: Fib, type_: int, prefix: int, length: int, dev: Device, src: int, table: int, scope: str

@@ -11,6 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from vrouter.stack.base.addresses import is_multicast4
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.constants import (
     AF_INET,
     IP_PKTINFO,
@@ -29,7 +30,6 @@ from vrouter.stack.l4.constants import (
     SOL_IP,
     SOL_SOCKET,
 )
-from vrouter.stack.l4.errors import os_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_ICMP, REUSEADDR
 from vrouter.stack.l4.demux import SocketTable
-from vrouter.stack.l4.errors import convert, os_error
+from vrouter.stack.l4.errors import convert
 from vrouter.stack.wire import icmp
 
 if TYPE_CHECKING:

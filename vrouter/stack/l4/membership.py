@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import is_multicast4
-from vrouter.stack.l4.errors import os_error
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.wire.ethernet import multicast_mac4
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4 import membership
 from vrouter.stack.l4.ancillary import INT
-from vrouter.stack.l4.errors import os_error
 from vrouter.stack.l4.output import peer_mtu
 
 if TYPE_CHECKING:

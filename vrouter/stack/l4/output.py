@@ -10,10 +10,10 @@ import errno
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import V4, is_multicast4
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.packet import CONFIRM, Packet
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.ancillary import Outgoing, QueuedError
-from vrouter.stack.l4.errors import os_error
 from vrouter.stack.l4.names import parse_name
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vrouter.stack.base.addresses import format_address, is_multicast4
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.ancillary import Ancillary, QueuedError, extended_error, fit, received
-from vrouter.stack.l4.errors import os_error
 from vrouter.stack.l4.membership import Multicast, leave_all
 from vrouter.stack.l4.names import Name, parse_name
 from vrouter.stack.l4.options import get_option, set_option

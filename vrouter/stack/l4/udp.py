@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from vrouter.stack.base.addresses import V4, is_multicast4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.packet import CSUM_OK
 from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_UDP
 from vrouter.stack.l4.demux import SocketTable
-from vrouter.stack.l4.errors import convert, os_error
+from vrouter.stack.l4.errors import convert
 from vrouter.stack.l4.membership import is_member
 from vrouter.stack.wire import icmp, udp
 from vrouter.stack.wire.checksum import ones_sum, pseudo_header
