@@ -50,7 +50,6 @@ from vrouter.stack.l3.input import group_input, ipv4_input, martian_input
 from vrouter.stack.l3.options import options_input, options_output, reply_options
 from vrouter.stack.l3.output import MAX_TOTAL, push_ipv4
 from vrouter.stack.l3.route import (
-    ALL_HOSTS,
     LIMITED_BROADCAST,
     NO_FORWARDING,
     NO_ROUTE,
@@ -59,6 +58,7 @@ from vrouter.stack.l3.route import (
     route_output,
 )
 from vrouter.stack.l4.icmp import ping_error, ping_input
+from vrouter.stack.l4.membership import is_member
 from vrouter.stack.l4.udp import udp_error, udp_input
 from vrouter.stack.wire import icmp, ipv4
 from vrouter.stack.wire.ethernet import BROADCAST, ETHERTYPE_ARP, ETHERTYPE_IPV4, multicast_mac4
@@ -223,8 +223,7 @@ class Pipeline:
         dst = pkt.dst
         if is_multicast4(dst):
             ns.stats[Stat.IpInMcastPkts] += 1
-            groups = getattr(pkt.iif, "groups", ())
-            if dst != ALL_HOSTS and multicast_mac4(dst) not in groups:
+            if not is_member(ns, dst, pkt.iif):
                 return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
         else:
             ns.stats[Stat.IpInBcastPkts] += 1
@@ -404,7 +403,7 @@ class Pipeline:
         if route.type in (fib.BROADCAST, fib.MULTICAST):
             stat = Stat.IpOutBcastPkts if route.type == fib.BROADCAST else Stat.IpOutMcastPkts
             ns.stats[stat] += 1
-            if self.loops(pkt, route, dev):
+            if self.loops(ns, pkt, route, dev):
                 copy = pkt.copy()
                 copy.flags |= MCAST_COPY
                 copy.iif, copy.oif = dev, None
@@ -423,14 +422,13 @@ class Pipeline:
         return self.send(ns, ip, pkt, dev, ip.path_mtu(route, pkt.dst, now), now)
 
     @staticmethod
-    def loops(pkt: Packet, route: Route, dev: Device) -> bool:
+    def loops(ns: Netns, pkt: Packet, route: Route, dev: Device) -> bool:
         """Whether what is sent to a group is also received here (RFC 1112 6.1: IP_MULTICAST_LOOP)."""
         if dev.kind == "lo":
             return False
         if route.type == fib.BROADCAST:
             return True
-        wanted = pkt.dst == ALL_HOSTS or multicast_mac4(pkt.dst) in dev.groups
-        return wanted and (pkt.sock is None or pkt.sock.multicast_loop)
+        return (pkt.sock is None or pkt.sock.multicast_loop) and is_member(ns, pkt.dst, dev)
 
     def reply(
         self,
