@@ -1,0 +1,522 @@
+"""The composition root: from a configuration to TAPs, namespaces, stack and driver, and back to nothing.
+
+`Router` is all of it as one asynchronous context manager. It runs on the loop that is running when it starts, opens no
+listener that its configuration does not name, and touches neither signals nor logging; those are `service`'s.
+
+Starting: open the TAPs and set up their kernel's ends, in threads, all at once; meanwhile the namespaces, devices and
+settings; then the ports, so that what addresses announce reaches the wire; addresses; routes; at last the listeners.
+A start that fails or is cancelled undoes what it had done. Stopping is the same way back.
+
+Expects: a configuration (`config`), or none: then everything is added by calls.
+Sets:    interfaces, kernel namespaces and addresses in the kernel, which it removes again.
+Next:    `control` serves what is here; `cli` asks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import importlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from vrouter import kernel
+from vrouter.driver import Driver, Port, in_thread
+from vrouter.netns import Netns
+from vrouter.nsmap import absolute
+from vrouter.stack.capture import Capture, CapturedFrame
+from vrouter.stack.stack import Stack
+from vrouter.tap import Tap, close_taps
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from vrouter.config.records import Config, DeviceConfig
+    from vrouter.driver import Listener
+    from vrouter.kernel import HostEnd
+    from vrouter.stack.device import Device
+    from vrouter.stack.netns import Netns as StackNetns
+
+_MACHINE_ID: Final = "/etc/machine-id"
+
+
+class _Uplink:
+    """One TAP of the router with its kernel's end: what a thread opens, sets up, and opens again."""
+
+    __slots__ = ("config", "end", "group", "tap")
+
+    def __init__(self, config: DeviceConfig, group: int) -> None:
+        self.config = config
+        self.group = group
+        self.tap: Tap | None = None
+        self.end: HostEnd | None = None
+
+    def open(self) -> None:
+        """Open the TAP and set up its kernel's end; blocks. PrivilegeError, OSError; then nothing is left open."""
+        assert self.config.ifname is not None
+        self.tap = Tap(self.config.ifname)
+        self._set_up(self.tap)
+
+    def reopen(self) -> None:
+        """The same after the link was deleted; blocks."""
+        assert self.tap is not None
+        self.tap.reopen()
+        self._set_up(self.tap)
+
+    def _set_up(self, tap: Tap) -> None:
+        group = self.group if tap.created else 0
+        try:
+            self.end = kernel.setup_host_end(tap.ifname, self.config.host, mtu=self.config.mtu, group=group)
+        except BaseException:
+            tap.close()
+            raise
+
+
+class Router:
+    """A virtual router. ``Router.from_file(path)``, ``Router(mapping)`` or ``Router()``, then ``async with``.
+
+    `seed` keys the random numbers and `identity` the stable MAC addresses (both for tests; by default the system's
+    random numbers, and ``[router] id`` or the machine's id and host name); `clock` gives ns. `admin` is the path of the
+    admin socket where the configuration names none.
+
+    ConfigError for a mapping that is no configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any] | None = None,
+        *,
+        seed: int | bytes | None = None,
+        identity: str | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        admin: str | None = None,
+    ) -> None:
+        self.config = _config(config)
+        if identity is None:
+            identity = (self.config.router.id if self.config is not None else None) or machine_identity()
+        self.stack = Stack(os.urandom(16) if seed is None else seed, identity=identity)
+        self.netns: dict[str, Netns] = {}
+        self.admin_path = self._admin_path(admin)
+        self._clock = clock
+        self._driver: Driver | None = None
+        self._uplinks: dict[Device, _Uplink] = {}
+        self._group = 0
+        self._control: Any = None
+        self._captures: set[_LiveCapture] = set()
+        self._started = self._stopped = self._given_up = False
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Router:
+        """A router by the configuration in a TOML file. ConfigError with every mistake, OSError when unreadable."""
+        from vrouter.config import load
+
+        return cls(load(path), **options)
+
+    def _admin_path(self, default: str | None) -> str:
+        named = self.config.router.admin if self.config is not None else None
+        return (default or "") if named is None else named
+
+    def __repr__(self) -> str:
+        return f"<Router with {len(self.netns)} namespaces>"
+
+    def __getitem__(self, path: str) -> Netns:
+        """The namespace at a path, counted from the top; KeyError when there is none."""
+        found = self.netns.get(path) or self.netns.get(path.removeprefix("/"))
+        if found is None:
+            raise KeyError(f"no namespace {path!r}")
+        return found
+
+    # -- what is the matter -----------------------------------------------------------------------------------------
+
+    @property
+    def driver(self) -> Driver:
+        """What moves its frames; OSError ENETDOWN while it does not run."""
+        if self._driver is None:
+            raise OSError(errno.ENETDOWN, "the router is not running")
+        return self._driver
+
+    def now(self) -> int:
+        """The router's clock in ns."""
+        return self._clock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has started, and every TAP is open."""
+        return self._started and not self.waiting()
+
+    def waiting(self) -> list[str]:
+        """The devices whose TAP is not open, as ``NETNS/DEV``."""
+        return [
+            f"{device.ns.name}/{device.name}"
+            for device, uplink in self._uplinks.items()
+            if uplink.tap is None or uplink.tap.state == "gone"
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not as it should be although the router can run: of the configuration, and of the kernel's ends."""
+        found = [str(problem) for problem in self.config.warnings] if self.config is not None else []
+        for uplink in self._uplinks.values():
+            found += uplink.end.warnings if uplink.end is not None else ()
+        return found
+
+    def on_event(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every change of state (`stack.base.events.Event`); returns a function that ends it."""
+        return self.driver.on_event(listener)
+
+    def capture(
+        self,
+        netns: str,
+        dev: str | None = None,
+        snaplen: int = 65535,
+        matches: Callable[[bytes], bool] | None = None,
+    ) -> AsyncIterator[CapturedFrame]:
+        """Frames that pass a device, or any device that a namespace has now, as they pass.
+
+        `matches` decides by a frame's bytes. A reader that is too slow loses the newest frames. OSError ENODEV.
+        """
+        ns = self[netns].stack
+        devices = list(ns.devices.values()) if dev is None else [ns.device(dev)]
+        return _LiveCapture(self.driver.loop, snaplen, matches).follow(devices, self._captures)
+
+    # -- start and stop ---------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Router:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start; ready when this returns. PrivilegeError, OSError, and then nothing is left of it."""
+        if self._driver is not None or self._stopped:
+            raise RuntimeError("a router starts once")
+        self._driver = Driver(self.stack, asyncio.get_running_loop(), self._clock)
+        try:
+            if self.config is not None:
+                await self._build(self.config)
+            await self._listen()
+        except BaseException:
+            await self.stop()
+            raise
+        self._started = True
+
+    async def stop(self) -> None:
+        """Stop reading, send what waits, end every socket, and remove what was made in the kernel. May be repeated."""
+        if self._driver is None or self._stopped:
+            return
+        self._stopped = True
+        self._started = False
+        work = asyncio.get_running_loop().create_task(self._wind_down(self._driver))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])  # what was made in the kernel is removed all the same
+            raise
+
+    async def _wind_down(self, driver: Driver) -> None:
+        if self._control is not None:
+            control, self._control = self._control, None
+            await control.close()
+        for capture in list(self._captures):
+            capture.end()
+        for ns in self.stack.namespaces.values():
+            for sock in list(ns.sockets):
+                sock.close(now=driver.clock())
+        await driver.close()
+        uplinks, self._uplinks = list(self._uplinks.values()), {}
+        if uplinks:
+            await in_thread(_remove, uplinks)
+
+    async def _listen(self) -> None:
+        metrics = self.config.router.metrics if self.config is not None else None
+        if self.admin_path or metrics:
+            # By name: the control layer stands above this one, and a router without listeners does not pay for it.
+            server = importlib.import_module("vrouter.control.server")
+            self._control = await server.start(self, self.admin_path or None, metrics)
+
+    async def _build(self, config: Config) -> None:
+        driver = self.driver
+        opening = {}
+        for ns in config.netns.values():
+            for dev in ns.devices.values():
+                if dev.kind == "tap":
+                    opening[ns.path, dev.name] = self._open(dev)
+        jobs = {key: asyncio.ensure_future(coroutine) for key, coroutine in opening.items()}
+        try:
+            self._build_namespaces(config)
+            for (path, name), job in jobs.items():
+                uplink = await job
+                self._attach(self.stack.namespaces[path].devices[name], uplink)
+        except BaseException:
+            await self._give_up(list(jobs.values()))
+            raise
+        for ns in config.netns.values():
+            for dev in ns.devices.values():
+                for address in dev.addresses:
+                    driver.call(self.stack.namespaces[ns.path].add_address, dev.name, str(address))
+        for ns in config.netns.values():
+            for route in ns.routes:
+                driver.call(
+                    self.stack.namespaces[ns.path].add_route,
+                    str(route.to),
+                    None if route.via is None else str(route.via),
+                    route.dev,
+                    netns=route.netns,
+                    metric=route.metric,
+                    type=route.type,
+                    src=None if route.src is None else str(route.src),
+                )
+
+    def _build_namespaces(self, config: Config) -> None:
+        driver = self.driver
+        for ns in config.netns.values():
+            self._add_netns(ns.path, ns.accept_from)
+        for ns in config.netns.values():
+            for dev in ns.devices.values():
+                self._build_device(config, ns.path, dev)
+        for ns in config.netns.values():
+            made = self.stack.namespaces[ns.path]
+            for name, value in ns.sysctl.items():
+                made.sysctl[name] = value
+            for dev in ns.devices.values():
+                if not dev.up:
+                    driver.call(made.set_device, dev.name, up=False)
+
+    def _build_device(self, config: Config, path: str, dev: DeviceConfig) -> None:
+        ns = self.stack.namespaces[path]
+        if dev.kind == "lo":
+            self.driver.call(ns.set_device, "lo", mtu=dev.mtu)
+        elif dev.kind == "tap":
+            self._add_tap_device(ns, dev)
+        elif dev.name not in ns.devices:  # a veth is made with its first end
+            assert dev.peer is not None
+            self._add_pair(ns, dev, config.netns[dev.peer.netns].devices[dev.peer.dev])
+
+    async def _open(self, config: DeviceConfig) -> _Uplink:
+        if not self._group:
+            self._group = kernel.new_group()
+        uplink = _Uplink(config, self._group)
+        try:
+            await in_thread(self._open_uplink, uplink)
+        except asyncio.CancelledError:
+            if uplink.end is not None:  # it had succeeded all the same
+                await in_thread(_remove, [uplink])
+            raise
+        return uplink
+
+    def _open_uplink(self, uplink: _Uplink) -> None:
+        if self._given_up:  # it had to wait for a thread, and others have failed meanwhile
+            raise OSError(errno.ECANCELED, f"TAP {uplink.config.ifname} was not opened: the start was given up")
+        uplink.open()
+
+    async def _give_up(self, jobs: list[asyncio.Task[_Uplink]]) -> None:
+        """End openings that nobody waits for any more."""
+        self._given_up = True
+        attached = set(self._uplinks.values())
+        for job in jobs:
+            job.cancel()
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        orphans = [one for one in results if isinstance(one, _Uplink) and one not in attached]
+        if orphans:
+            await in_thread(_remove, orphans)
+
+    # -- namespaces -------------------------------------------------------------------------------------------------
+
+    async def add_netns(self, path: str, *, kind: str = "l2", accept_from: tuple[str, ...] | list[str] = ()) -> Netns:
+        """Make a namespace; its parent must exist. OSError EEXIST, ENOENT, EINVAL; NotSupportedError for kind l3."""
+        if kind != "l2":
+            from vrouter.errors import NotSupportedError
+
+            if kind == "l3":
+                raise NotSupportedError("namespaces of kind l3 are not supported yet")
+            raise ValueError(f"{kind!r} is no kind of namespace: l2 or l3")
+        path = path.removeprefix("/")
+        return self._add_netns(path, [n if n == "*" else absolute(path, n) for n in accept_from])
+
+    def _add_netns(self, path: str, accept_from: tuple[str, ...] | list[str]) -> Netns:
+        made = self.driver.call(self.stack.add_netns, path, accept_from=accept_from)
+        face = self.netns[path] = Netns(self, made)
+        return face
+
+    async def remove_netns(self, path: str, *, recursive: bool = False) -> None:
+        """Remove a namespace with everything in it. KeyError; OSError ENOTEMPTY when it has children and must not."""
+        name = self[path].name
+        doomed = [other for other in self.netns if other == name or other.startswith(name + "/")]
+        if len(doomed) > 1 and not recursive:
+            raise OSError(errno.ENOTEMPTY, f"namespace {name!r} has children: {', '.join(doomed[1:])}")
+        uplinks = [
+            await self._detach(dev)
+            for other in doomed
+            for dev in list(self.stack.namespaces[other].devices.values())
+            if dev in self._uplinks
+        ]
+        try:
+            self.driver.call(self.stack.remove_netns, name, recursive=recursive)
+            for other in doomed:
+                del self.netns[other]
+        finally:
+            if uplinks:
+                await in_thread(_remove, uplinks)
+
+    # -- devices ----------------------------------------------------------------------------------------------------
+
+    async def add_device(self, netns: str, name: str, **settings: Any) -> None:
+        """`Netns.add_device`."""
+        from vrouter.config import device_from_dict
+
+        ns = self[netns].stack
+        peer = settings.get("peer")
+        if isinstance(peer, Mapping) and isinstance(peer.get("netns"), str):
+            settings["peer"] = {**peer, "netns": "/" + self[absolute(ns.name, peer["netns"])].name}
+        config = device_from_dict(ns.name, name, settings)
+        if name in ns.devices:
+            raise FileExistsError(errno.EEXIST, f"device {name!r} exists already in namespace {ns.name!r}")
+        if config.kind == "tap":
+            device = self._add_tap_device(ns, config)
+            try:
+                self._attach(device, await self._open(config))
+            except BaseException:
+                if not device.removed:
+                    self.driver.call(self.stack.remove_device, device)
+                raise
+        else:
+            assert config.peer is not None
+            device = self._add_pair(ns, config, None)
+        try:
+            if not config.up:
+                self.driver.call(device.ns.set_device, device.name, up=False)
+            for address in config.addresses:
+                self.driver.call(device.ns.add_address, device, str(address))
+        except BaseException:
+            await self.remove_device(device.ns.name, device.name)
+            raise
+
+    async def add_veth(self, netns: str, name: str, peer_netns: str, peer_name: str, *, mtu: int = 1500) -> None:
+        """A pair of devices, each the other's wire. OSError EEXIST, EINVAL."""
+        ends = self[netns].stack, self[peer_netns].stack
+        self.driver.call(self.stack.add_veth, ends[0], name, ends[1], peer_name, mtu=mtu)
+
+    async def remove_device(self, netns: str, name: str) -> None:
+        """Remove a device, a veth's other end with it. OSError ENODEV; EOPNOTSUPP for ``lo``."""
+        device = self[netns].stack.device(name)
+        uplink = await self._detach(device) if device in self._uplinks else None
+        try:
+            self.driver.call(self.stack.remove_device, device)
+        finally:
+            if uplink is not None:
+                await in_thread(_remove, [uplink])
+
+    async def move_device(self, netns: str, name: str, target: str, new_name: str | None = None) -> None:
+        """Move a device to another namespace, under a new name if one is given. OSError ENODEV, EEXIST, EINVAL."""
+        device, where = self[netns].stack.device(name), self[target].stack
+        self.driver.call(self.stack.move_device, device, where, new_name)
+
+    def _add_tap_device(self, ns: StackNetns, config: DeviceConfig) -> Device:
+        driver = self.driver
+        device = driver.call(ns.add_device, config.name, config.mac, config.mtu, kind="tap", vnet_hdr=True)
+        device.acd = config.acd
+        device.ifname = config.ifname or ""
+        driver.call(ns.set_carrier, device, False, "not open yet")
+        return device
+
+    def _add_pair(self, ns: StackNetns, config: DeviceConfig, peer: DeviceConfig | None) -> Device:
+        assert config.peer is not None
+        other = self[config.peer.netns].stack
+        mac = peer.mac if peer is not None else None
+        one, two = self.driver.call(
+            self.stack.add_veth, ns, config.name, other, config.peer.dev, mtu=config.mtu, mac1=config.mac, mac2=mac
+        )
+        one.acd = config.acd
+        if peer is not None:
+            two.acd = peer.acd
+            two.set_mtu(peer.mtu)
+        return one
+
+    def _attach(self, device: Device, uplink: _Uplink) -> Port:
+        """Frames pass from here on."""
+        assert uplink.tap is not None
+        if device.removed:
+            raise OSError(errno.ENODEV, f"device {device.name!r} was removed while it was opened")
+        self._uplinks[device] = uplink
+        device.ifname = uplink.tap.ifname
+        port = self.driver.add_port(uplink.tap, device, uplink.reopen)
+        self.driver.call(device.ns.set_carrier, device, True, "")
+        return port
+
+    async def _detach(self, device: Device) -> _Uplink:
+        """No frame passes any more; the TAP is still open."""
+        uplink = self._uplinks.pop(device)
+        await self.driver.remove_port(device.port)
+        return uplink
+
+
+class _LiveCapture(Capture):
+    """A capture that wakes its reader."""
+
+    __slots__ = ("_ended", "_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, snaplen: int, matches: Callable[[bytes], bool] | None) -> None:
+        super().__init__(snaplen=snaplen, matches=matches)
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+
+    def record(self, dev: Device, direction: int, frame: bytes, now: int) -> None:
+        """One frame passed."""
+        super().record(dev, direction, frame, now)
+        self._wake()
+
+    def end(self) -> None:
+        """The router stops."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def follow(self, devices: list[Device], running: set[_LiveCapture]) -> AsyncIterator[CapturedFrame]:
+        """Frames as they pass, until the reader closes it or the router stops."""
+        for device in devices:
+            self.attach(device)
+        running.add(self)
+        try:
+            while not self._ended:
+                for frame in self.take():
+                    yield frame
+                if not self.frames and not self._ended:
+                    self._waiter = self._loop.create_future()
+                    await self._waiter
+        finally:
+            running.discard(self)
+            self.detach()
+
+
+def _config(config: Config | Mapping[str, Any] | None) -> Config | None:
+    if config is None:
+        return None
+    from vrouter.config import Config, from_dict
+
+    return config if isinstance(config, Config) else from_dict(dict(config))
+
+
+def _remove(uplinks: list[_Uplink]) -> None:
+    """Take down kernel's ends and TAPs; blocks, for many not much longer than for one."""
+    kernel.remove_host_ends([uplink.end for uplink in uplinks if uplink.end is not None])
+    close_taps([uplink.tap for uplink in uplinks if uplink.tap is not None])
+
+
+def machine_identity() -> str:
+    """What tells this machine from others, for stable MAC addresses: its id, if it has one, and its host name."""
+    try:
+        with open(_MACHINE_ID, encoding="ascii", errors="replace") as file:
+            machine = file.read().strip()
+    except OSError:
+        machine = ""
+    return f"{machine}/{os.uname().nodename}"
