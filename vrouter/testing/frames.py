@@ -5,15 +5,15 @@ Every builder returns ``bytes`` and takes the layer above as its payload, so a f
     ethernet(router_mac, host_mac, IPV4, ipv4("10.0.1.2", "10.0.2.2", ICMP, icmp_echo(ident=7), ttl=1))
 
 Lengths and checksums are computed; a keyword argument sets any of them to something else, and nothing judges the
-result. IP addresses are text or int, MAC addresses text or 6 bytes. The code here is plain and slow on purpose and
-shares nothing with the codecs of the stack: a fault in those cannot hide in the frames that test them.
+result. IP addresses are text, int or a node of the lab, MAC addresses text or 6 bytes. The code here is plain and slow
+on purpose and shares nothing with the codecs of the stack: a fault in those cannot hide in the frames that test them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from struct import pack
-from typing import Any
+from typing import Any, Protocol
 
 IPV4 = 0x0800
 ARP = 0x0806
@@ -30,7 +30,15 @@ ZERO_MAC = bytes(6)
 ECHO_REPLY = 0
 ECHO = 8
 
-Ip = str | int
+
+class Addressed(Protocol):
+    """What stands for its address: a node of the lab, or anything else with an ``addr``."""
+
+    @property
+    def addr(self) -> str: ...
+
+
+Ip = str | int | Addressed
 Mac = str | bytes
 
 
@@ -44,7 +52,7 @@ def mac_bytes(mac: Mac) -> bytes:
 
 def ip_int(address: Ip) -> int:
     """The IPv4 address as an int; ValueError when it is none."""
-    return int(ipaddress.IPv4Address(address))
+    return int(ipaddress.IPv4Address(address if isinstance(address, str | int) else address.addr))
 
 
 def internet_checksum(data: bytes) -> int:

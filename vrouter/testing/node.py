@@ -1,0 +1,385 @@
+"""Nodes: hosts and routers of a lab, each a namespace of a stack of its own.
+
+A node takes part in the network twice over. Its stack does what any host or router does: it answers, forwards, and
+sends what its sockets say (`udp`, `ping`, `socket`). Beside that, a test can put anything on its wires by `send`, past
+the stack, whose counters do not move; and `sent` and `received` hold every frame that passed the node's end of a wire,
+whatever the stack made of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from vrouter.stack.base.addresses import format_address
+from vrouter.stack.base.drop import DropReason
+from vrouter.stack.l4.constants import (
+    AF_INET,
+    IP_MTU_DISCOVER,
+    IP_PMTUDISC_DO,
+    IP_TTL,
+    IPPROTO_ICMP,
+    SOCK_DGRAM,
+    SOL_IP,
+)
+from vrouter.stack.stack import Stack
+from vrouter.testing import frames
+from vrouter.testing.counters import Counters
+from vrouter.testing.errors import LabError
+from vrouter.testing.frames import Ip, ip_int
+from vrouter.testing.match import Frame
+from vrouter.testing.udp_port import UdpPort
+
+if TYPE_CHECKING:
+    from vrouter.netns import Netns as Face
+    from vrouter.stack.device import Device
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns import Netns
+    from vrouter.testing.face import LabRouter
+    from vrouter.testing.lab import Lab
+    from vrouter.testing.wire import End
+
+SECOND: Final = 1_000_000_000
+_ETHERTYPE_AT = 12
+_ECHO_HEADER = 8
+
+
+class Recorder:
+    """The frames that passed a station's ends of wires, ARP apart."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.name = name
+        self.ends: list[End] = []
+        self.recording = True
+        """Whether frames are kept; switch it off for long runs."""
+        self.sent: list[Frame] = []
+        """What went out, ARP excluded."""
+        self.received: list[Frame] = []
+        """What came in, ARP excluded."""
+        self.sent_arp: list[Frame] = []
+        self.received_arp: list[Frame] = []
+
+    def clear(self) -> None:
+        """Forget the frames recorded so far."""
+        for frames_ in (self.sent, self.received, self.sent_arp, self.received_arp):
+            frames_.clear()
+
+    def note_sent(self, frame: bytes) -> None:
+        """Record a frame that went out."""
+        if self.recording:
+            (self.sent_arp if _is_arp(frame) else self.sent).append(Frame(frame))
+
+    def note_received(self, frame: bytes) -> None:
+        """Record a frame that came in."""
+        if self.recording:
+            (self.received_arp if _is_arp(frame) else self.received).append(Frame(frame))
+
+    # -- sending past the stack -------------------------------------------------------------------------------------
+
+    def send(self, data: bytes, dev: str | None = None) -> Frame:
+        """Put a packet or a frame on the wire, as `send_packet` or `send_frame` do; the frame that went out.
+
+        What begins with the digit 4 or 6 is an IP packet, anything else a frame: no station of a lab has such a MAC
+        address, and no group can.
+        """
+        if data and data[0] >> 4 in (4, 6):
+            return self.send_packet(data, dev)
+        return self.send_frame(data, dev)
+
+    def send_frame(self, frame: bytes, dev: str | None = None) -> Frame:
+        """Put a frame on the wire of device `dev` (None: the only one), as it is."""
+        end = self._end(dev)
+        self.lab.put(end, frame)
+        return Frame(frame)
+
+    def send_packet(
+        self, packet: bytes, dev: str | None = None, *, dst_mac: frames.Mac | None = None, ethertype: int = frames.IPV4
+    ) -> Frame:
+        """Put an Ethernet header in front of `packet` and send it; whatever is in it, if `dst_mac` is given.
+
+        Without, it goes to the next hop towards its destination, as the node's routes say; LabError when nobody there
+        has that address.
+        """
+        dst = int.from_bytes(packet[16:20], "big") if len(packet) >= 20 else -1
+        if dst_mac is None and dst < 0:
+            raise LabError(f"{self.name}: {len(packet)} bytes name no destination; say which by dst_mac")
+        end, next_hop = (self._end(dev), dst) if dst_mac is not None else self._next_hop(dst, dev)
+        target = self.lab.mac_of(end, next_hop) if dst_mac is None else frames.mac_bytes(dst_mac)
+        return self.send_frame(frames.ethernet(target, self._mac(end), ethertype, packet), self._end_name(end))
+
+    def _end(self, dev: str | None) -> End:
+        found = [end for end in self.ends if dev is None or self._end_name(end) == dev]
+        if len(found) != 1:
+            names = ", ".join(self._end_name(end) for end in self.ends) or "none"
+            wanted = "one device" if dev is None else f"a device {dev!r}"
+            raise LabError(f"{self.name} needs {wanted} to send by, and has: {names}")
+        return found[0]
+
+    def _end_name(self, end: End) -> str:
+        return end.other.station.name
+
+    def _mac(self, end: End) -> bytes:
+        raise LabError(f"{self.name} has no MAC address")
+
+    def _next_hop(self, dst: int, dev: str | None) -> tuple[End, int]:
+        """By which end, and to whom, a packet to `dst` goes."""
+        return self._end(dev), dst
+
+
+def _is_arp(frame: bytes) -> bool:
+    return frame[_ETHERTYPE_AT : _ETHERTYPE_AT + 2] == b"\x08\x06"
+
+
+class Machine:
+    """A stack with the namespaces that are nodes, and those of its sockets that the lab looks after."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.name = name
+        self.stack = Stack(f"{lab.seed} {name}".encode(), identity=name)
+        self.nodes: dict[str, Node] = {}
+        self.ends: dict[Device, End] = {}
+        self.armed: int | None = None  # ns: when the lab will poll the stack
+        self.on_ready: Callable[[list[tuple[Any, int]]], None] | None = None  # for sockets that a face drives
+        self.on_settled: Callable[[], None] | None = None
+        self._router: LabRouter | None = None
+        self._watched: dict[Socket, Callable[[], None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.name}>"
+
+    def watch(self, sock: Socket, ready: Callable[[], None]) -> None:
+        """Call `ready` when something happens at the socket."""
+        self._watched[sock] = ready
+
+    def unwatch(self, sock: Socket) -> None:
+        """The opposite of `watch`."""
+        self._watched.pop(sock, None)
+
+    def settle(self) -> None:
+        """Put on the wires what the stack has sent, and wake who waits for its sockets, until it has no more to say."""
+        stack = self.stack
+        while True:
+            for dev, frame in stack.take_egress():
+                self._transmit(dev, bytes(frame))
+            ready = stack.take_ready()
+            if not ready:
+                break
+            others = []
+            for sock, mask in ready:
+                handler = self._watched.get(sock)
+                if handler is not None:
+                    handler()
+                else:
+                    others.append((sock, mask))
+            if others and self.on_ready is not None:
+                self.on_ready(others)
+        if self.on_settled is not None:
+            self.on_settled()
+
+    def face(self, ns: Netns) -> Face:
+        """The asyncio face of one of its namespaces."""
+        if self._router is None:
+            from vrouter.testing.face import LabRouter
+
+            self._router = LabRouter(self, self.lab.loop)
+        return self._router[ns.name]
+
+    def _transmit(self, dev: Device, frame: bytes) -> None:
+        end = self.ends.get(dev)
+        if end is None:  # a device that a test made and wired to nothing
+            self.stack.egress_failed(dev, len(frame), DropReason.TX_ERROR)
+        elif not self.lab.put(end, frame):
+            self.stack.egress_failed(dev, len(frame), DropReason.FULL_RING)
+
+    def check(self) -> None:
+        """LabError when the stack lost track of a packet, or a table is larger than it may be."""
+        came, went = self.stack.accounts()
+        if sum(came.values()) != sum(went.values()):
+            raise LabError(
+                f"the accounts of {self.name} differ: {sum(came.values())} {came} ≠ {sum(went.values())} {went}"
+            )
+        for ns in self.stack.namespaces.values():
+            neighbours = sum(len(dev.neigh4) for dev in ns.devices.values())
+            configured = sum(neigh.state >= 0x40 for dev in ns.devices.values() for neigh in dev.neigh4.values())
+            if neighbours - configured > ns.conf.gc_thresh3:
+                raise LabError(f"{ns.name} of {self.name} has {neighbours} neighbours, more than {ns.conf.gc_thresh3}")
+
+
+class Node(Recorder):
+    """A host, a router, or one more namespace of one; made by `Lab.host`, `Lab.router`, `Lab.line`, `add_netns`."""
+
+    def __init__(self, lab: Lab, name: str, machine: Machine, ns: Netns) -> None:
+        super().__init__(lab, name)
+        self.machine = machine
+        self.ns = ns
+        self.counters = Counters(ns, name)
+        machine.nodes[ns.name] = self
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}: {', '.join(self.addresses) or 'no address'}>"
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that this node is a namespace of."""
+        return self.machine.stack
+
+    @property
+    def forwards(self) -> bool:
+        """Whether it is a router."""
+        return bool(self.ns.conf.ip_forward)
+
+    @property
+    def face(self) -> Face:
+        """The namespace as a program on asyncio sees it (`vrouter.Netns`), for code that runs under `Lab.run`."""
+        return self.machine.face(self.ns)
+
+    def add_netns(self, name: str, *, accept_from: tuple[str, ...] | list[str] = (), forwarding: bool = True) -> Node:
+        """One more namespace on the same stack, at path `name`; a node like any other."""
+        ns = self.stack.add_netns(name, accept_from=accept_from, now=self.lab.now)
+        node = Node(self.lab, name, self.machine, ns)
+        self.lab.add_station(node)
+        if forwarding:
+            ns.sysctl["net.ipv4.ip_forward"] = 1
+        return node
+
+    # -- who and where ----------------------------------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> list[str]:
+        """Its addresses, without ``lo``'s."""
+        return [
+            format_address(a.address) for dev in self.ns.devices.values() if dev.kind != "lo" for a in dev.addresses
+        ]
+
+    @property
+    def addr(self) -> str:
+        """The first of its addresses; LabError when it has none."""
+        found = self.addresses
+        if not found:
+            raise LabError(f"{self.name} has no address")
+        return found[0]
+
+    @property
+    def mac(self) -> str:
+        """The MAC address of its first device; LabError when it has none."""
+        if not self.ends:
+            raise LabError(f"{self.name} has no device")
+        return self._mac(self.ends[0]).hex(":")
+
+    def device_towards(self, other: Recorder | str) -> Device:
+        """The device by which `other` is reached: over a wire if there is one, otherwise by the routes."""
+        name = other if isinstance(other, str) else other.name
+        for end in self.ends:
+            if end.other.station.name == name:
+                return self._device(end)
+        addr = getattr(self.lab.stations[name], "addr", None)  # a hub has none
+        route = None if addr is None else self.ns.ip4.lookup(ip_int(addr))
+        if route is None or route.dev is None:
+            raise LabError(f"{self.name} knows no way to {name}")
+        return route.dev
+
+    def addr_towards(self, other: Recorder | str) -> str:
+        """The address of the device by which `other` is reached."""
+        dev = self.device_towards(other)
+        if not dev.addresses:
+            raise LabError(f"{self.name} has no address on device {dev.name!r}")
+        return format_address(dev.addresses[0].address)
+
+    @staticmethod
+    def _device(end: End) -> Device:
+        device: Device = end.device
+        return device
+
+    def _mac(self, end: End) -> bytes:
+        return self._device(end).mac
+
+    def _end_name(self, end: End) -> str:
+        return self._device(end).name
+
+    def _next_hop(self, dst: int, dev: str | None) -> tuple[End, int]:
+        route = self.ns.ip4.main.lookup(dst) if dev is None else None
+        if route is None or route.dev is None:
+            return self._end(dev), dst
+        return self.machine.ends[route.dev], dst if route.via < 0 else route.via
+
+    # -- the lab's side of a wire -----------------------------------------------------------------------------------
+
+    def arrive(self, end: End, frame: bytes) -> None:
+        """A frame came out of a wire."""
+        dev = self._device(end)
+        self.machine.nodes.get(dev.ns.name, self).note_received(frame)
+        self.stack.receive(dev, frame, self.lab.now)
+        self.lab.touch(self.machine)
+
+    def carrier(self, end: End, up: bool) -> None:
+        """The wire was cut, or mended."""
+        dev = self._device(end)
+        dev.ns.set_carrier(dev, up, "" if up else "the wire is cut", self.lab.now)
+        self.lab.touch(self.machine)
+
+    # -- what its programs do ---------------------------------------------------------------------------------------
+
+    def socket(self, kind: int = SOCK_DGRAM, proto: int = 0) -> Socket:
+        """A socket of its namespace; each call wants ``now=lab.now``."""
+        return self.ns.socket(AF_INET, kind, proto)
+
+    def udp(self, port: int = 0, addr: str = "0.0.0.0") -> UdpPort:
+        """A UDP socket bound to `addr` and `port` (0: any)."""
+        return UdpPort(self, port, addr)
+
+    def ping(
+        self,
+        dst: Ip,
+        *,
+        count: int = 1,
+        size: int = 56,
+        timeout: float = 1.0,
+        interval: float = 1.0,
+        ttl: int | None = None,
+        src: Ip | None = None,
+        dont_fragment: bool = False,
+    ) -> float:
+        """Ping `dst`, moving the lab's time; the mean round trip in seconds of those that were answered.
+
+        `size` is that of the data in bytes. TimeoutError when none was answered; an ICMP error ends it as its OSError.
+        """
+        lab, name = self.lab, (format_address(ip_int(dst)), 0)
+        sock = self.socket(SOCK_DGRAM, IPPROTO_ICMP)
+        times: list[int] = []
+        try:
+            if src is not None:
+                sock.bind((format_address(ip_int(src)), 0), now=lab.now)
+            if ttl is not None:
+                sock.setsockopt(SOL_IP, IP_TTL, ttl, now=lab.now)
+            if dont_fragment:
+                sock.setsockopt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO, now=lab.now)
+            sock.connect(name, now=lab.now)
+            for sequence in range(1, count + 1):
+                began = lab.now
+                sock.sendto(frames.icmp_echo(0, sequence, bytes(size)), name, now=began)
+                lab.collect()
+                if lab.runs_until(lambda wanted=sequence: self._answered(sock, wanted), timeout):  # type: ignore[misc] # mypy cannot infer a lambda with a default
+                    times.append(lab.now - began)
+                if sequence < count:
+                    lab.run_for(max(0.0, interval - (lab.now - began) / SECOND))
+        finally:
+            sock.close(now=lab.now)
+        if not times:
+            raise TimeoutError(f"{self.name}: no reply from {name[0]} within {timeout} s")
+        return sum(times) / len(times) / SECOND
+
+    def _answered(self, sock: Socket, sequence: int) -> bool:
+        """Whether the reply with this number has come; earlier ones are late and not counted."""
+        while True:
+            try:
+                data = sock.recv(65535, now=self.lab.now)
+            except OSError as error:
+                if error.errno == errno.EAGAIN:
+                    return False
+                raise OSError(error.errno, f"{self.name}: {os.strerror(error.errno or 0)}") from error
+            if len(data) >= _ECHO_HEADER and int.from_bytes(data[6:8], "big") == sequence:
+                return True
