@@ -281,7 +281,7 @@ class Netns:
             for a in dev.addresses:
                 if a.state != "conflict":
                     self._announce(a, now)
-            self.settle(now)
+        self.settle(now)
 
     # -- addresses --------------------------------------------------------------------------------------------------
 
