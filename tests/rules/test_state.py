@@ -27,6 +27,7 @@ UNCHANGING = (
     types.GenericAlias, types.UnionType, typing.TypeVar, typing.ParamSpec, typing.NewType,
     msgspec.json.Encoder, msgspec.json.Decoder,
 )  # fmt: skip
+DEFINITIONS = {"typing", "__future__", "structlog._config", "_pytest.fixtures"}
 TABLES = (dict, list, set)
 CHANGING_METHODS = set(
     "append add update pop popitem setdefault clear extend insert remove discard sort reverse".split()
@@ -38,11 +39,11 @@ def _cannot_change(value: object) -> bool:
         return all(map(_cannot_change, value))
     if isinstance(value, types.MappingProxyType):
         return all(map(_cannot_change, value.values()))
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return value.__dataclass_params__.frozen  # type: ignore[no-any-return] # the attribute has no public spelling
     if isinstance(value, msgspec.Struct):
         return value.__struct_config__.frozen
-    return isinstance(value, UNCHANGING) or type(value).__module__ in {"typing", "structlog._config", "__future__"}
+    return isinstance(value, UNCHANGING) or type(value).__module__ in DEFINITIONS
 
 
 def _own_names(tree: ast.Module) -> set[str]:
