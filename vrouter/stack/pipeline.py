@@ -587,10 +587,10 @@ class Pipeline:
 
     def drop(self, ns: Netns, pkt: Packet, reason: DropReason | int) -> None:
         """The one place where packets die: counted at the device by which it was leaving or had come, or at its
-        namespace."""
+        namespace, when it has no device or that has left it while the packet waited."""
         pkt.reason = reason
         port = pkt.oif if IS_EGRESS[reason] else pkt.iif
-        if port is None:
+        if port is None or port.removed or port.ns is not ns:
             ns.drops[reason] += 1
         else:
             port.count_drop(reason)
