@@ -32,6 +32,16 @@ class Crossing:
         self.packets = self.bytes = self.denied = 0
 
     @property
+    def ns(self) -> Netns | None:
+        """The namespace in which it stands as a port: the target."""
+        return self.target
+
+    @property
+    def removed(self) -> bool:
+        """Whether there is no target that it could stand in."""
+        return self.target is None
+
+    @property
     def accepted(self) -> bool:
         """Whether the target exists and lists the source in its ``accept_from``."""
         return self.target is not None and not self.target.closing and self.target.accepts(self.source.name)
