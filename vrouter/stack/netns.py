@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.stack import Stack
 
-LO_ADDRESS = 0x7F000001
-_ROUTE_TYPES = {
+LO_ADDRESS: Final = 0x7F000001
+ROUTE_TYPES: Final = {
     "unicast": fib.UNICAST,
     "blackhole": fib.BLACKHOLE,
     "unreachable": fib.UNREACHABLE,
@@ -248,7 +248,7 @@ class Netns:
         """Administrative state and MTU of a device."""
         dev = self.device(name)
         if mtu is not None:
-            check_mtu(mtu)
+            check_mtu(mtu, LOOPBACK_MTU if dev.kind == "lo" else MAX_MTU)
             dev.set_mtu(mtu)
         if up is not None and up != dev.up:
             dev.up = up
@@ -357,9 +357,9 @@ class Netns:
         gateway = -1 if via is None else addr.parse_address(via)[1]
         source = 0 if src is None else addr.parse_address(src)[1]
         device = None if dev is None else self.device(dev)
-        kind = _ROUTE_TYPES.get(type)
+        kind = ROUTE_TYPES.get(type)
         if kind is None:
-            raise OSError(errno.EINVAL, f"no route type {type!r}: {', '.join(_ROUTE_TYPES)}")
+            raise OSError(errno.EINVAL, f"no route type {type!r}: {', '.join(ROUTE_TYPES)}")
         if kind != fib.UNICAST:
             if via is not None or dev is not None or netns is not None:
                 raise OSError(errno.EINVAL, f"a {type} route has no next hop")
@@ -509,7 +509,7 @@ class Netns:
         self.settle(now)
 
 
-def check_mtu(mtu: int) -> None:
+def check_mtu(mtu: int, largest: int = MAX_MTU) -> None:
     """OSError EINVAL unless `mtu` is one that a device can have."""
-    if not MIN_MTU <= mtu <= MAX_MTU:
-        raise OSError(errno.EINVAL, f"an MTU is {MIN_MTU} to {MAX_MTU} bytes")
+    if not MIN_MTU <= mtu <= largest:
+        raise OSError(errno.EINVAL, f"an MTU is {MIN_MTU} to {largest} bytes")
