@@ -1,7 +1,7 @@
 """One stack in virtual time, and what stands on its wires.
 
-A `Bed` drives one `Stack`. A `Station` is the far end of a wire: an address and a MAC without a stack, which puts frames
-on the wire, keeps what the stack sends, and answers nothing unless told to. So every frame in a test is one that the
+A `Bed` drives one `Stack`. A `Station` is the far end of a wire: an address and a MAC without a stack, which puts
+frames on the wire, keeps what the stack sends, and answers nothing unless told to. So every frame in a test is one that the
 test made or one that the stack under test made.
 
 ::
@@ -228,8 +228,8 @@ class Bed:
     ) -> Iterator[None]:
         """Within the block exactly these counters of `ns` (r) move, by these numbers.
 
-        `rx` and `tx` are packets over all devices but lo, or by device; `lo` those that go around; `drops` over the whole
-        namespace. The Acct members of `Stat` count only when named, as `close` compares them anyway.
+        `rx` and `tx` are packets over all devices but lo, or by device; `lo` those that go around; `drops` over
+        the whole namespace. The Acct members of `Stat` count only when named, as `close` compares them anyway.
         """
         ns = ns or self.r
         before = _snapshot(ns)
@@ -249,13 +249,17 @@ class Bed:
                 moved |= {word: total} if total else {}
                 wanted |= {word: value} if value else {}
         moved = {name: n for name, n in moved.items() if not name.startswith("Acct") or name in wanted}
-        assert moved == wanted
+        if moved != wanted:
+            unexpected = {name: n for name, n in moved.items() if wanted.get(name) != n}
+            missing = {name: n for name, n in wanted.items() if moved.get(name) != n}
+            raise AssertionError(f"moved: {unexpected}; expected: {missing}")
 
     def close(self) -> None:
         """The accounts balance, and nothing was sent that nobody looked for."""
         self.flush()
         sources, ends = self.stack.accounts()
-        assert sum(sources.values()) == sum(ends.values()), (sources, ends)
+        if sum(sources.values()) != sum(ends.values()):
+            raise AssertionError(f"{sources} are not {ends}")
 
 
 def _snapshot(ns: Netns) -> dict[str, int]:

@@ -207,8 +207,10 @@ class Pipeline:
             return self.refuse(ns, ip, pkt, NO_ROUTE if forwards(ns, pkt) else NO_FORWARDING, now)
         action = route.action
         if action == _DELIVER:
-            if route.type == fib.BROADCAST and broadcasts(pkt, route):
-                return self.forward(ns, ip, pkt, route, now)
+            if route.type == fib.BROADCAST:
+                ns.stats[Stat.IpInBcastPkts] += 1
+                if broadcasts(pkt, route):
+                    return self.forward(ns, ip, pkt, route, now)
             return self.deliver(ns, ip, pkt, now)
         if not forwards(ns, pkt):
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
