@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.counters import Stat, new_stats
