@@ -118,7 +118,8 @@ class IpState:
                     continue
                 if not (a.address ^ dst) & mask(a.length, self.bits):
                     return a.address
-                first = first or a.address
+                if a.scope != "host":
+                    first = first or a.address
             if first:
                 return first
         for other in self.ns.devices.values():
@@ -137,7 +138,7 @@ class IpState:
             raise FileExistsError(errno.EEXIST, "the device has this address already")
         host_bits = self.bits - length
         broadcast = address | ((1 << host_bits) - 1) if host_bits > 1 and dev.kind != "lo" else -1
-        record = Address(dev, self.family, address, length, "host" if dev.kind == "lo" else "global", broadcast)
+        record = Address(dev, self.family, address, length, self._scope(address), broadcast)
         if host_bits > 1 and dev.kind != "lo" and address in (broadcast, broadcast >> host_bits << host_bits):
             raise OSError(errno.EINVAL, "the network's own or broadcast address")
         dev.addresses.append(record)
@@ -200,6 +201,10 @@ class IpState:
             fib.add(route)
         except FileExistsError:
             pass  # a second address of the same prefix on the same device: the first one's route serves both
+
+    def _scope(self, address: int) -> str:
+        """ip-address(8)'s scope: another address than a loopback one is global on ``lo`` too."""
+        return "host" if self.family == V4 and address >> 24 == 127 else "global"
 
     def _is_nobodys(self, address: int, length: int) -> bool:
         if self.family == V4:
