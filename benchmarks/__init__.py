@@ -1,0 +1,19 @@
+"""Benchmarks: vrouter beside the kernel, the project's own copiers and, where there are any, other peers.
+
+    python -m benchmarks --peers DIR --output benchmarks/RESULTS.md      `make bench`
+    python -m benchmarks --smoke                                         `make bench-smoke`
+
+The first measures and writes a table, the second asserts results (what arrived, which bytes, which counters) and never
+a time. Both need root, and touch nothing but kernel namespaces of their own, whose names carry the process id.
+
+    machine             cores, pinning, processor time, what the machine is
+    commands            programs that are run, started and ended
+    sites               one router or copier between two kernel namespaces; the project's own
+    peers               the same by the scripts of another directory
+    copier, udp_rate    programs: copy frames between two TAPs; send and count datagrams
+    traffic             what is measured at a site
+    startup             from the start of the process to readiness; memory; idle
+    namespaces          cost of namespaces here; kernel_namespaces: in the kernel; taps: of opening and closing TAPs
+    stages              cost of each stage of a packet's way
+    report              the results file
+"""

@@ -1,0 +1,114 @@
+"""Programs: run to their end, or started and ended by their process id, in a kernel namespace and on a core."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class CommandError(RuntimeError):
+    """A program failed; the text is the last line that it wrote."""
+
+
+def module(name: str) -> list[str]:
+    """The words that run a module of this package."""
+    return [sys.executable, "-m", f"benchmarks.{name}"]
+
+
+def placed(words: list[str], netns: str | None = None, core: int | None = None) -> list[str]:
+    """`words`, to be run in the named kernel namespace and on that core only."""
+    if core is not None:
+        words = ["taskset", "-c", str(core), *words]
+    return words if netns is None else ["nsenter", f"--net=/run/netns/{netns}", *words]
+
+
+def run(words: list[str], timeout: float, *, env: dict[str, str] | None = None) -> str:
+    """What the program printed. CommandError when it failed or took longer than `timeout` seconds.
+
+    A program that takes too long ends with everything that it has started: it is the leader of a session of its own.
+    """
+    child = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = child.communicate(timeout=timeout)
+    except BaseException as error:
+        os.killpg(child.pid, 9)
+        child.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise CommandError(f"{Path(words[0]).name} took longer than {timeout:g} s") from None
+        raise
+    if child.returncode:
+        lines = (err.strip() or out.strip() or f"exit status {child.returncode}").splitlines()
+        raise CommandError(lines[-1])
+    return out
+
+
+def ip(*words: str) -> str:
+    """Run ip(8)."""
+    return run(["ip", *words], 20)
+
+
+@contextmanager
+def started(
+    words: list[str], *, ready: str = "", env: dict[str, str] | None = None, timeout: float = 15
+) -> Iterator[subprocess.Popen[str]]:
+    """A running program, ended with the block. With `ready` it has printed that line before the block begins."""
+    child = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
+        stderr=subprocess.PIPE if ready else subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        if ready:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            if child.stdout.readline().strip() != ready:
+                child.wait(timeout)
+                lines = child.stderr.read().strip().splitlines()
+                raise CommandError(lines[-1] if lines else f"{words} ended at once")
+        yield child
+    finally:
+        end(child)
+
+
+def end(child: subprocess.Popen[str], patience: float = 5) -> None:
+    """End a program: asked to, and killed when it does not."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(patience)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    for stream in (child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until the condition holds; CommandError when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CommandError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
