@@ -50,7 +50,7 @@ Station = Node | Probe | Hub
 Named = Station | str
 
 DEFAULT_SEED: Final = 1
-_TRACED: Final = 100
+_TRACED: Final = 40
 _MAX_DEVICE_NAME: Final = 15
 
 

@@ -19,11 +19,13 @@ from vrouter.stack.l4.constants import (
     AF_INET,
     IP_MTU_DISCOVER,
     IP_PMTUDISC_DO,
+    IP_RECVERR,
     IP_TTL,
     IPPROTO_ICMP,
     SOCK_DGRAM,
     SOL_IP,
 )
+
 from vrouter.stack.stack import Stack
 from vrouter.testing import frames
 from vrouter.testing.counters import Counters
@@ -355,6 +357,7 @@ class Node(Recorder):
                 sock.bind((format_address(ip_int(src)), 0), now=lab.now)
             if ttl is not None:
                 sock.setsockopt(SOL_IP, IP_TTL, ttl, now=lab.now)
+            sock.setsockopt(SOL_IP, IP_RECVERR, 1, now=lab.now)  # every error, those of the network too
             if dont_fragment:
                 sock.setsockopt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO, now=lab.now)
             sock.connect(name, now=lab.now)
