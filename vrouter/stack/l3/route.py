@@ -15,6 +15,7 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l3.fib import (
     BLACKHOLE,
     BROADCAST,
+    LOCAL,
     MULTICAST,
     PROHIBIT,
     TABLE_MAIN,
@@ -42,6 +43,7 @@ class Refusal(NamedTuple):
 
 NO_ROUTE: Final = Refusal(DropReason.IP_INNOROUTES, icmp.NET_UNREACHABLE, errno.ENETUNREACH)
 NO_FORWARDING: Final = Refusal(DropReason.FORWARDING_DISABLED, -1, errno.EHOSTUNREACH)
+BAD_SOURCE: Final = Refusal(DropReason.IP_OUTNOROUTES, -1, errno.EINVAL)
 DENIED: Final = Refusal(DropReason.CROSSING_DENIED, icmp.COMM_PROHIBITED, errno.EACCES)
 REFUSALS: Final[dict[int, Refusal]] = {
     BLACKHOLE: Refusal(DropReason.ROUTE_BLACKHOLE, -1, errno.EINVAL),
@@ -55,12 +57,21 @@ def group_route(ip: IpState, type_: int, dst: int, dev: Device | None, src: int)
     return Route(ip.family, dst, ip.bits, type=type_, table=TABLE_MAIN, proto="kernel", scope="link", dev=dev, src=src)
 
 
+def is_abroad(dev: Device | None) -> bool:
+    """Whether loopback addresses have no meaning where `dev` leads (None: another namespace)."""
+    return dev is None or (dev.kind != "lo" and not dev.conf4.route_localnet)
+
+
 def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) -> tuple[Route, int] | Refusal:
     """The route and the source address for a packet made here, or the refusal.
 
     `src` is 0 to have one chosen; `oif` binds to a device (SO_BINDTODEVICE, IP_MULTICAST_IF). A group or the limited
     broadcast without `oif` goes where the default route goes (Linux's ip_route_output_key_hash_rcu).
+    A source that is no address of this namespace (any more) is refused, and so is a loopback one that would go out on a
+    wire or into another namespace (RFC 1122 3.2.1.3 (g)).
     """
+    if src and src not in ip.owners and not ip.is_local(src):
+        return BAD_SOURCE
     if dst == LIMITED_BROADCAST or is_multicast4(dst):
         dev = oif
         if dev is None and src:
@@ -71,6 +82,8 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
             if found is None or found.dev is None:
                 return NO_ROUTE
             dev = found.dev
+        if src >> 24 == 127 and is_abroad(dev):
+            return BAD_SOURCE
         source = src or ip.select_source(dev, dst)
         return group_route(ip, BROADCAST if dst == LIMITED_BROADCAST else MULTICAST, dst, dev, source), source
     if dst == 0:
@@ -87,4 +100,6 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
     refusal = REFUSALS.get(route.type)
     if refusal is not None:
         return refusal
+    if src >> 24 == 127 and route.type != LOCAL and is_abroad(route.dev):
+        return BAD_SOURCE
     return route, src or route.src or ip.select_source(route.dev, dst if route.via < 0 else route.via)
