@@ -98,6 +98,8 @@ class Connection:
     async def _finish(self) -> None:
         """Let the client have what is still in the buffer, for a short while."""
         transport = self.writer.transport
+        if transport.is_closing():
+            return
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(self.limits.close_s):
                 transport.set_write_buffer_limits(0)

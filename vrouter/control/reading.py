@@ -12,6 +12,8 @@ from vrouter.control.connection import Response
 from vrouter.control.errors import Refused
 from vrouter.control.filter import FilterError, compile_filter
 from vrouter.control.streaming import DeviceCapture, event_stream
+from vrouter.stack.base.addresses import parse_address
+from vrouter.stack.l3.fib import REJECT
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -37,9 +39,16 @@ def config(router: Router, call: Call) -> dict[str, Any]:
     return {"netns": {name: tables[name] for name in tables if name == path}}
 
 
-def route(router: Router, call: Call) -> Any:
-    """The route to one address."""
-    return router[call.path["netns"]].route_get(call.query["to"])
+def route(router: Router, call: Call) -> dict[str, Any]:
+    """The route to one address; one that lets nothing pass is an answer, too."""
+    ns, to = router[call.path["netns"]], call.query["to"]
+    try:
+        return ns.route_get(to)
+    except OSError:
+        found = ns.stack.ip4.lookup(parse_address(to)[1])
+        if found is None or found.action != REJECT:
+            raise
+        return found.to_record(ns.name)
 
 
 def sysctl(router: Router, call: Call) -> dict[str, int | str]:

@@ -1,0 +1,7 @@
+"""`python -m vrouter` is `vrouter`."""
+
+import sys
+
+from vrouter.cli.main import main
+
+sys.exit(main())
