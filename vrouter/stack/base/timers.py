@@ -65,6 +65,8 @@ class TimerHeap:
         if timer.deadline >= 0:
             timer.deadline = -1
             self._armed -= 1
+            if len(self._heap) > 2 * self._armed + _SLACK:
+                self._compact()
 
     def poll_at(self) -> int | None:
         """The earliest deadline in ns, or None."""
