@@ -178,9 +178,8 @@ class IpState:
         for other in self.ns.devices.values():
             for b in other.addresses:
                 if b is not a and b.state == "preferred" and b.family == self.family and b.dev.up:
-                    same_net = b.dev is dev and not (a.address ^ b.address) & mask(min(a.length, b.length), bits)
-                    if same_net or b.address == a.address:
-                        self.activate(b)
+                    if not (a.address ^ b.address) & mask(min(a.length, b.length), bits):
+                        self.activate(b)  # what both had is the other's now; what it has stays
 
     def remove_address(self, dev: Device, address: int, length: int | None) -> Address:
         """Take an address from `dev`; OSError EADDRNOTAVAIL when it has it not."""
