@@ -234,7 +234,7 @@ def _capture(tmp_path, name: str, seed: int):
     path = tmp_path / name
     with Lab(seed, resolve=True) as lab:
         lab.pcap(path)
-        a, r, b = lab.line(
+        a, _, b = lab.line(
             "a", "r", "b", delay=0.01, jitter=0.002, loss=0.1, reorder=0.1, duplicate=0.1, corrupt=0.05, rate=1e6
         )
         b.udp(7).answer(lambda data, peer: data)
@@ -260,7 +260,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path) -> None:
 def test_a_capture_holds_what_was_put_on_the_wires(tmp_path, lab) -> None:
     """pcapng as scapy reads it: every frame, its time in ns, its wire; and what was lost says so."""
     lab.pcap(tmp_path / "lab.pcapng")
-    a, r, b = lab.line("a", "r", "b", delay=0.0000015)
+    a, _, b = lab.line("a", "r", "b", delay=0.0000015)
     a.send(frames.ipv4_echo(a, b))
     lab.run_until_idle()
     lab.wires[1].set(loss=1)
