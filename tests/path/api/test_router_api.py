@@ -147,7 +147,11 @@ peer = { netns = "../blue", dev = "z" }
         ("blue/in", "lo"): (65536, "up"),
         ("blue/in", "z"): (1500, "no-carrier"),  # its other end is down
     }
-    assert [row["address"] for row in addresses if row["scope"] == "global"] == ["10.0.0.1/24", "10.0.0.2/24"]
+    assert [row["address"] for row in addresses if row["scope"] == "global"] == [
+        "10.9.0.1/32",
+        "10.0.0.1/24",
+        "10.0.0.2/24",
+    ]
     assert [(row["netns"], row["to"], row["via"], row["type"], row["target_netns"]) for row in routes] == [
         ("red", "10.7.0.0/16", None, "prohibit", None),
         ("red", "10.8.0.0/16", "10.0.0.2", "unicast", None),
