@@ -221,13 +221,17 @@ def test_fragments_carry_the_copied_options(bed: Bed) -> None:
     ]
 
 
-def test_no_redirect_about_a_packet_with_options(bed: Bed) -> None:
-    """RFC 1812 5.2.7.2: never about a source-routed packet; packets with options are never redirected."""
+def test_redirect_about_a_packet_with_options(bed: Bed) -> None:
+    """RFC 1812 5.2.7.2: never about a source-routed packet (those end before); other options do not matter."""
     bed.r.add_route("192.0.2.0/24", via="10.0.1.9", now=bed.now)
     bed.r.neigh4.add_static(bed.a.dev, 0x0A000109, b"\x02\0\0\0\0\x09", bed.now)
-    with bed.expect(rx=1, tx={"a": 1}, **FORWARDED):
-        bed.a.send(datagram(bytes((1, 1, 1, 1)), "192.0.2.1"))
-    assert bed.a.received == [match.udp(dst="192.0.2.1")]
+    redirected = {"IpOutRequests": 1, "IcmpOutMsgs": 1, "IcmpOutRedirects": 1}
+    with bed.expect(rx=1, tx={"a": 2}, **FORWARDED, **redirected):
+        packet = bed.a.send(datagram(bytes((1, 1, 1, 1)), "192.0.2.1"))
+    assert bed.a.received == [
+        match.icmp4(type=5, code=1, rest=0x0A000109, quotes=packet),
+        match.udp(dst="192.0.2.1"),
+    ]
 
 
 def test_own_packets_carry_no_options(bed: Bed) -> None:

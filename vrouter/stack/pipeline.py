@@ -459,7 +459,7 @@ class Pipeline:
             ns.stats[counter] += 1
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl, tos, False, options)
         if options:
-            options_output(pkt, pkt.src, now, ip.owners)
+            options_output(pkt, pkt.src, now, ip.owners, counts_overflow=False)
         self.output(ns, ip, pkt, route, now)
         return True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vrouter.stack.base.packet import DONT_FRAGMENT, IP_OPTIONS
+from vrouter.stack.base.packet import DONT_FRAGMENT
 from vrouter.stack.l3.fib import UNICAST
 from vrouter.stack.wire.ipv4 import decrement_ttl
 
@@ -49,10 +49,10 @@ def decrement(pkt: Packet) -> None:
 def redirect_gateway(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
     """The better first hop of a packet that leaves by the device it came in by, or -1 (RFC 1812 5.2.7.2).
 
-    Sent when source and next hop are of one prefix of that link, the packet has no options (so no source route), and
-    sending is not switched off.
+    Sent when source and next hop are of one prefix of that link and sending is not switched off. (Never about a packet
+    with a source route: those do not come this far.)
     """
-    if not dev.conf4.send_redirects or route.type != UNICAST or pkt.flags & IP_OPTIONS:
+    if not dev.conf4.send_redirects or route.type != UNICAST:
         return -1
     gateway = pkt.dst if route.via < 0 else route.via
     return gateway if ip.same_link(dev, pkt.src, gateway) else -1

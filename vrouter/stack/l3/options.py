@@ -31,6 +31,7 @@ from vrouter.stack.wire.ipv4_options import (
     RTRALERT,
     SSRR,
     TS,
+    has_room,
     next_prespecified,
     parse,
     record_route,
@@ -84,11 +85,14 @@ def options_input(pkt: Packet) -> tuple[int, int]:
     return _REFUSED if source_route else _FINE
 
 
-def options_output(pkt: Packet, address: int, now: int, owned: Container[int] = ()) -> bool:
+def options_output(
+    pkt: Packet, address: int, now: int, owned: Container[int] = (), *, counts_overflow: bool = True
+) -> bool:
     """Write `address` and the time into the options that ask for it, and mend the checksum; True when anything changed.
 
     `owned` are the addresses of this namespace: a timestamp with prespecified addresses is ours when the next of them
-    is any of these (RFC 1812 5.3.13.6), or `address`. An option whose last room has become too small stays as it is.
+    is any of these (RFC 1812 5.3.13.6), or `address`. An option whose last room has become too small stays as it is. A
+    reply leaves the overflow of a full timestamp as it is: that counts modules, and this one had its turn on receipt.
     """
     buf, l3 = pkt.buf, pkt.l3
     header_len = header_length(buf, l3)
@@ -99,7 +103,7 @@ def options_output(pkt: Packet, address: int, now: int, owned: Container[int] = 
     for kind, off, _ in found:
         if kind == RR and not record_route_error(buf, off):
             changed |= record_route(buf, off, address)
-        elif kind == TS and not timestamp_error(buf, off):
+        elif kind == TS and not timestamp_error(buf, off) and (counts_overflow or has_room(buf, off)):
             stamping = next_prespecified(buf, off)
             if stamping < 0 or stamping not in owned:
                 stamping = address

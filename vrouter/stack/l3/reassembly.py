@@ -295,7 +295,7 @@ def finish_ipv4(pkt: Packet, congested: bool) -> None:
     """Make an IPv4 header that of a whole datagram: length, flags and offset, and the Congestion Experienced mark."""
     buf, l3 = pkt.buf, pkt.l3
     ipv4.set_total_length(buf, l3, pkt.end - l3)
-    ipv4.set_flags_fragment(buf, l3, 0)
+    ipv4.set_flags_fragment(buf, l3, ipv4.flags_fragment(buf, l3) & ipv4.DF)
     if congested:
         ipv4.set_tos(buf, l3, ipv4.tos(buf, l3) | _CONGESTED)
     ipv4.set_header_checksum(buf, l3, pkt.l4 - l3)

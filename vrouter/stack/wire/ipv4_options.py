@@ -116,6 +116,11 @@ def timestamp_error(buf: Buffer, off: int) -> int:
     return 0
 
 
+def has_room(buf: Buffer, off: int) -> bool:
+    """Whether a sound Record Route or Timestamp option at ``off`` takes another entry."""
+    return bool(buf[off + _POINTER] <= buf[off + _LENGTH])
+
+
 def next_prespecified(buf: Buffer, off: int) -> int:
     """The address whose owner is to stamp next (flag 3), or -1 when the option has another flag or is full."""
     pointer = buf[off + _POINTER]
