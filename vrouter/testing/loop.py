@@ -13,7 +13,6 @@ deadlock: a LabError that names the tasks and what they wait for.
 from __future__ import annotations
 
 import asyncio
-import math
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -53,7 +52,7 @@ class _VirtualSelector(selectors.DefaultSelector):
             return ready
         if loop.in_executor:
             return super().select(None)
-        until = None if timeout is None else lab.now + max(1, math.ceil(timeout * SECOND))
+        until = None if timeout is None else lab.now + max(1, round(timeout * SECOND))
         if lab.step(until):
             self._idle_steps += 1
             if self._idle_steps > STEP_LIMIT and until is None:

@@ -231,3 +231,13 @@ def test_mistakes_in_the_test_itself_are_told(mac):
         frames.ipv4("10.0.1", B, 17)
     with pytest.raises(ValueError, match="multiple of 8"):
         frames.ipv4(A, B, 17, offset=4)
+
+
+def test_a_node_stands_for_its_address() -> None:
+    """Wherever an IP address is taken, so is a thing with an ``addr``, such as a node of the lab."""
+
+    class Station:
+        addr = "10.0.0.7"
+
+    assert frames.ipv4_udp(Station(), "10.0.0.8", 1, 2) == frames.ipv4_udp("10.0.0.7", "10.0.0.8", 1, 2)
+    assert frames.ip_int(Station()) == 0x0A000007
