@@ -90,7 +90,10 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
     src, dst = pkt.src, pkt.dst
     top = src >> 24
     if top == 127 or dst >> 24 == 127:
-        if not dev.conf4.route_localnet and dev.kind != "lo":
+        if dev.kind == "lo":
+            if dst < 0xE0000000 and not ip.is_local(dst):
+                return IP_LOCALNET  # it would be forwarded
+        elif not dev.conf4.route_localnet:
             return IP_LOCALNET
     elif top >= 224:
         return IP_INVALID_SOURCE
