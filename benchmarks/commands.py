@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,32 +65,41 @@ def ip(*words: str) -> str:
     return run(["ip", *words], 20)
 
 
+class Started(NamedTuple):
+    """A running program, and what it wrote to stderr so far."""
+
+    child: subprocess.Popen[str]
+    complaints: IO[bytes]
+
+    def complaint(self) -> str:
+        """The last line that it wrote to stderr, or how it ended."""
+        self.complaints.seek(0)
+        lines = self.complaints.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"ended with status {self.child.poll()}"
+
+
 @contextmanager
-def started(
-    words: list[str], *, ready: str = "", env: dict[str, str] | None = None, timeout: float = 15
-) -> Iterator[subprocess.Popen[str]]:
+def started(words: list[str], *, ready: str = "", env: dict[str, str] | None = None) -> Iterator[Started]:
     """A running program, ended with the block. With `ready` it has printed that line before the block begins."""
-    child = subprocess.Popen(
-        words,
-        cwd=ROOT,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
-        stderr=subprocess.PIPE if ready else subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        if ready:
-            assert child.stdout is not None
-            assert child.stderr is not None
-            if child.stdout.readline().strip() != ready:
-                child.wait(timeout)
-                lines = child.stderr.read().strip().splitlines()
-                raise CommandError(lines[-1] if lines else f"{words} ended at once")
-        yield child
-    finally:
-        end(child)
+    with tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
+            stderr=complaints,
+            text=True,
+            start_new_session=True,
+        )
+        running = Started(child, complaints)
+        try:
+            if ready and child.stdout is not None and child.stdout.readline().strip() != ready:
+                child.wait(5)
+                raise CommandError(running.complaint())
+            yield running
+        finally:
+            end(child)
 
 
 def end(child: subprocess.Popen[str], patience: float = 5) -> None:
@@ -100,9 +111,8 @@ def end(child: subprocess.Popen[str], patience: float = 5) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    for stream in (child.stdout, child.stderr):
-        if stream is not None:
-            stream.close()
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -125,7 +125,7 @@ class CopierSite(Site):
     def build(self, stack: ExitStack) -> None:
         self.make_namespaces(stack)
         words = placed([*module("copier"), self.kind, "ta", "tb"], self.middle)
-        self.pids = [stack.enter_context(started(words, ready="ready")).pid]
+        self.pids = [stack.enter_context(started(words, ready="ready")).child.pid]
         for port, netns in (("ta", self.a), ("tb", self.b)):
             ip("-n", self.middle, "link", "set", port, "netns", netns, "name", "eth0")
         self.address_clients(gateways=False)
@@ -181,17 +181,17 @@ def run_vrouter(
         manager.bind(str(directory / "notify.sock"))
         manager.settimeout(0.05)
         start = time.monotonic_ns()
-        with started(words, env={"NOTIFY_SOCKET": str(directory / "notify.sock")}) as child:
+        with started(words, env={"NOTIFY_SOCKET": str(directory / "notify.sock")}) as running:
             while True:
                 try:
                     if b"READY=1" in manager.recv(4096):
                         break
                 except TimeoutError:
-                    if child.poll() is not None:
-                        raise CommandError(f"vrouter run ended with status {child.returncode}") from None
+                    if running.child.poll() is not None:
+                        raise CommandError(f"vrouter run: {running.complaint()}") from None
                     if time.monotonic_ns() - start > START_SECONDS * 10**9:
                         raise CommandError(f"vrouter run is not ready after {START_SECONDS} s") from None
-            yield child.pid, admin, time.monotonic_ns() - start
+            yield running.child.pid, admin, time.monotonic_ns() - start
 
 
 def _without_paths(text: str) -> str:

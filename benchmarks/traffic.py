@@ -43,8 +43,8 @@ def udp_run(site: Site, seconds: float, count: int = 0, size: int = SIZE) -> tup
     sending = placed([*module("udp_rate"), "send", SERVER, *limits], site.a, CLIENT_CORE)
     with started(counting, ready="ready") as counter:
         sent = json.loads(run(sending, seconds + 10))
-        assert counter.stdout is not None
-        counted = json.loads(counter.stdout.readline() or "{}")
+        assert counter.child.stdout is not None
+        counted = json.loads(counter.child.stdout.readline() or "{}")
     if not counted.get("packets"):
         raise CommandError("no datagram arrived")
     if counted["wrong"]:

@@ -1,0 +1,276 @@
+"""The results file: tables of medians with their spread, ratios beside every absolute number, and the verdicts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks import machine
+from benchmarks.sites import Site
+from benchmarks.stages import WAYS, Costs
+from benchmarks.startup import Starts
+from benchmarks.traffic import CONGESTION_CONTROL, Samples
+
+MICRO, MEGA = 1e-6, 1e6
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything that one run has measured."""
+
+    command: str
+    sites: list[tuple[Site, Samples]]
+    reference: Site
+    """The copier that ratios are against."""
+    costs: Costs
+    taps: dict[str, int]
+    taps_count: int
+    namespaces: list[dict[str, float]]
+    kernel_namespaces: list[dict[str, float]]
+    namespaces_count: int
+    starts: dict[bool, Starts]
+    notes: list[str] = field(default_factory=list)
+
+
+def spread(values: Sequence[float], unit: float = 1, digits: int = 0) -> str:
+    """The median, and the least and the most in brackets."""
+    low, high = min(values) / unit, max(values) / unit
+    middle = statistics.median(values) / unit
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} – {high:,.{digits}f})"
+
+
+def percentile(values: Iterable[float], percent: int) -> float:
+    """The value that so many of a hundred do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+def text(results: Results) -> str:
+    """The whole file."""
+    parts = [
+        _head(results),
+        _verdicts(results),
+        _datagrams(results),
+        _pings(results),
+        _streams(results),
+        _namespaces(results),
+        _starts(results),
+        _stages(results),
+    ]
+    return "\n".join(parts)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """A table of Markdown; the first `words` columns are text, the others numbers."""
+    marks = ["---" if column < words else "--:" for column in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *rows)) + "\n"
+
+
+def _head(results: Results) -> str:
+    facts = "\n".join(f"- {fact}" for fact in machine.facts())
+    return f"""# Benchmark results
+
+Written by `{results.command}`; do not edit. All rows of a table are of one run, measured in turn, round by round. A
+number is the median of the rounds, with the least and the most in brackets. The machine is small, virtual and shared
+with others, and anything that runs beside the benchmark halves a core: compare rows of one table, by their ratios, and
+not absolute numbers of different runs. A ratio is against *{results.reference.name}*, which only copies frames.
+
+{facts}
+"""
+
+
+# ------------------------------------------------------------------------------------------------------------- verdicts
+
+
+def _verdicts(results: Results) -> str:
+    rows: list[tuple[str, str, float | None, Callable[[float], bool], str]] = []
+    samples = next(samples for site, samples in results.sites if site.name == "vrouter")
+    reference = next(samples for site, samples in results.sites if site is results.reference)
+    rate = _ratio(samples.udp_rate, reference.udp_rate)
+    ping = _ratio(samples.pings, reference.pings)
+    each, kib = _medians(results.namespaces)
+    with_ends, without = results.starts[True], results.starts[False]
+    rows = [
+        ("18-byte UDP routed, × the copier's rate", "≥ 0.15", rate, lambda found: found >= 0.15, ".2f"),
+        ("ping p50, × the copier's", "≤ 2", ping, lambda found: found <= 2, ".2f"),
+        ("a namespace made, µs", "≤ 100", each / 1000, lambda found: found <= 100, ".0f"),
+        ("a namespace made, KiB", "≤ 40", kib, lambda found: found <= 40, ".1f"),
+        ("start to ready with the kernel's ends, ms", "< 600", _ms(with_ends), lambda found: found < 600, ".0f"),
+        ("start to ready without, ms", "< 350", _ms(without), lambda found: found < 350, ".0f"),
+        ("resident with the kernel's ends, MiB", "< 70", _most(with_ends.mib), lambda found: found < 70, ".1f"),
+        ("resident without, MiB", "< 50", _most(without.mib), lambda found: found < 50, ".1f"),
+        ("idle, % of a core", "< 1", _idle(results), lambda found: found < 1, ".2f"),
+    ]
+    cells = [
+        (what, wanted, "not measured", "**no**")
+        if found is None
+        else (what, wanted, f"{found:{form}}", "yes" if holds(found) else "**no**")
+        for what, wanted, found, holds, form in rows
+    ]
+    return "## What has to hold\n\n" + _table(["what", "wanted", "measured", "holds"], cells)
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    return statistics.median(ours) / statistics.median(theirs) if ours and theirs else None
+
+
+def _ms(starts: Starts) -> float | None:
+    return statistics.median(starts.ready) * 1000 if starts.ready else None
+
+
+def _most(values: Sequence[float]) -> float | None:
+    return max(values, default=None)
+
+
+def _idle(results: Results) -> float | None:
+    return _most([100 * value for starts in results.starts.values() for value in starts.idle])
+
+
+def _medians(runs: Sequence[dict[str, float]]) -> tuple[float, float]:
+    return statistics.median(run["ns_each"] for run in runs), statistics.median(run["kib_each"] for run in runs)
+
+
+# -------------------------------------------------------------------------------------------------------------- traffic
+
+
+def _rows(results: Results, cells: Callable[[Samples, Samples], list[str]], width: int) -> list[list[str]]:
+    reference = next(samples for site, samples in results.sites if site is results.reference)
+    rows = []
+    for site, samples in results.sites:
+        try:
+            found = cells(samples, reference)
+        except (statistics.StatisticsError, ValueError):  # nothing was measured
+            why = site.error or next(iter(samples.errors), "not measured")
+            found = [f"*{why}*"] + [""] * (width - 1)
+        name = f"**{site.name}**" if site.name == "vrouter" else site.name
+        rows.append([name, site.layer, site.note, *found])
+    return rows
+
+
+def _compare(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    ratio = _ratio(ours, theirs)
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _datagrams(results: Results) -> str:
+    def cells(samples: Samples, reference: Samples) -> list[str]:
+        rate = spread(samples.udp_rate)
+        own = [samples.user_seconds, samples.system_seconds]
+        costs = [f"{statistics.median(values) / MICRO:.1f}" if values else "in the kernel" for values in own]
+        return [rate, _compare(samples.udp_rate, reference.udp_rate), *costs]
+
+    head = ["peer", "", "what", "datagrams/s", "ratio", "user µs", "system µs"]
+    return f"""## 18-byte UDP routed
+
+One sender as fast as it can, one receiver; those that arrive. Peers on the last core, clients on the first; the bytes
+of every datagram that arrives are compared. User and system: processor time of the peer's processes for each datagram.
+Above the copiers' rate the clients' core is the limit, not the peer.
+
+{_table(head, _rows(results, cells, 4), 3)}"""
+
+
+def _pings(results: Results) -> str:
+    def cells(samples: Samples, reference: Samples) -> list[str]:
+        p50, p99 = statistics.median(samples.pings), percentile(samples.pings, 99)
+        count = len(samples.pings) + samples.pings_lost
+        rounds = [value / MICRO for value in samples.ping_medians]
+        return [
+            f"{p50 / MICRO:,.0f} ({min(rounds):,.0f} – {max(rounds):,.0f})",
+            _compare(samples.pings, reference.pings),
+            f"{p99 / MICRO:,.0f}",
+            f"{samples.pings_lost} of {count}",
+        ]
+
+    head = ["peer", "", "what", "p50 µs (medians of rounds)", "ratio", "p99 µs", "lost"]
+    return f"""## Ping
+
+One after the other, 2 ms apart, so that what is measured is mostly how fast a sleeping process wakes.
+
+{_table(head, _rows(results, cells, 4), 3)}"""
+
+
+def _streams(results: Results) -> str:
+    def cells(samples: Samples, reference: Samples) -> list[str]:
+        found: list[str] = []
+        for name in ("tcp_up", "tcp_down", "udp_stream"):
+            ours, theirs = getattr(samples, name), getattr(reference, name)
+            found += [spread(ours, MEGA), _compare(ours, theirs)]
+        return found
+
+    head = ["peer", "", "what", "TCP → Mbit/s", "ratio", "TCP ← Mbit/s", "ratio", "UDP → Mbit/s", "ratio"]
+    return f"""## Streams
+
+iperf3, one stream, congestion control {CONGESTION_CONTROL}; UDP with 1,448 bytes as fast as it can, what arrives.
+Nobody uses offloads here: one frame of one MTU at a time for all.
+
+{_table(head, _rows(results, cells, 6), 3)}"""
+
+
+# ------------------------------------------------------------------------------------------------ namespaces, starting
+
+
+def _namespaces(results: Results) -> str:
+    rows = []
+    kernel = _medians(results.kernel_namespaces)[0]
+    for name, runs in (("vrouter", results.namespaces), ("kernel", results.kernel_namespaces)):
+        times = [run["ns_each"] for run in runs]
+        kib = [run["kib_each"] for run in runs]
+        rows.append([name, spread(times, 1000), f"{statistics.median(times) / kernel:.2f}", spread(kib, 1, 1)])
+    runs = len(results.namespaces)
+    opening, closing = results.taps["open_each"] / 1e6, results.taps["close_each"] / 1e6
+    return f"""## {results.namespaces_count} namespaces
+
+Each with `lo`, one end of a veth pair, the same address and a UDP socket on the same port; {runs} runs, each in a
+process of its own. The kernel's by unshare(2) and netlink, the fewest system calls that do it. Memory is resident
+memory here, and what the kernel has less available there.
+
+{_table(["", "µs each", "ratio to the kernel", "KiB each"], rows)}
+TAPs apart, {results.taps_count} of them: {opening:.2f} ms each to open and set up, {closing:.2f} ms each to remove and
+close all together.
+"""
+
+
+def _starts(results: Results) -> str:
+    rows = []
+    for kernel_ends, name in ((True, "with the kernel's ends set up"), (False, "without")):
+        starts = results.starts[kernel_ends]
+        if not starts.ready:
+            rows.append([name, "*not measured*", "", ""])
+            continue
+        idle = f"{100 * max(starts.idle):.2f}" if starts.idle else ""
+        rows.append([name, spread(starts.ready, 0.001), spread(starts.mib, 1, 1), idle])
+    return f"""## Start
+
+`vrouter run` with configs/router.toml, from the start of the process to its readiness notification; with the kernel's
+ends it makes and sets up two kernel namespaces as well.
+
+{_table(["", "ready after ms", "resident MiB", "idle, % of a core"], rows)}"""
+
+
+# --------------------------------------------------------------------------------------------------------------- stages
+
+
+def _stages(results: Results) -> str:
+    costs = results.costs
+    rows = []
+    for stage in costs.stages:
+        times = [stage.times.get(way, 0) for way in WAYS]
+        cells = [f"{stage.ns * count:,.0f}" if count else "" for count in times]
+        rows.append([stage.name, f"{stage.ns:,.0f}", *cells])
+    rows.append(["the pipeline's steps between them", "", *(f"{costs.between(way):,.0f}" for way in WAYS)])
+    rows.append(["**whole way through the stack**", "", *(f"**{costs.ways[way]:,.0f}**" for way in WAYS)])
+    edges = [(size, cost - costs.ways["forward"]) for size, cost in costs.edge.items()]
+    for size, cost in edges:
+        what = "driver, a frame alone" if size == 1 else f"driver, in bursts of {size}"
+        rows.append([what, f"{cost:,.0f}", *([f"{cost:,.0f}"] + [""] * (len(WAYS) - 1))])
+    taps = results.taps
+    for what, ns in (("TAP, read of a frame", taps["read_each"]), ("TAP, write of a frame", taps["write_each"])):
+        rows.append([what, f"{ns:,.0f}", *([f"{ns:,.0f}"] + [""] * (len(WAYS) - 1))])
+    return f"""## Profile: what a packet costs, in ns
+
+Each stage called by itself with what it has on that way, an 18-byte datagram (or ping) from one host to: another
+(forward), a socket here (deliver), our own address (ping), a host behind a route short-cut, a host behind a veth pair.
+A cell is the stage's cost times how often the way has it. Writing a frame includes the kernel's own way up to a socket.
+
+{_table(["stage", "once", *WAYS], rows)}"""
