@@ -15,7 +15,6 @@ _MAC = re.compile("[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _LENGTH = re.compile("0|[1-9][0-9]?")
 _PORT = re.compile("0|[1-9][0-9]{0,4}")
 _PLAIN = re.compile("[A-Za-z0-9_.-]+")
-_DEVICE_RESERVED = ("all", "default")  # names of their own below net.ipv4.conf
 IFNAME_BYTES = 15
 
 
@@ -142,8 +141,6 @@ def device_name(text: str) -> str:
     wrong = check_device(text)
     if wrong:
         raise Refused(f"{text!r}: {wrong}")
-    if text in _DEVICE_RESERVED:
-        raise Refused(f"{text!r} cannot be a device's name: it has a meaning of its own in sysctl names")
     return text
 
 

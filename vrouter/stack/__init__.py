@@ -1,15 +1,41 @@
 """The stack alone, without I/O and without a clock: ``Stack`` and what hangs on it.
 
-Everything here is a function of (state, frame, now); see `vrouter.stack.stack`.
+Everything here is a function of (state, frame, now); see `vrouter.stack.stack`. The names are loaded when they are first
+used: who needs addresses alone (the configuration) does not pay for the stack.
 """
 
-from vrouter.stack.base.drop import DROP_TABLE, DropReason
-from vrouter.stack.device import Device
-from vrouter.stack.netns import Netns
-from vrouter.stack.stack import Stack
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-READ = 1
-WRITE = 2
-ERROR = 4
+if TYPE_CHECKING:
+    from vrouter.stack.base.drop import DROP_TABLE, DropReason
+    from vrouter.stack.device import Device
+    from vrouter.stack.netns import Netns
+    from vrouter.stack.stack import Stack
+
+READ: Final = 1
+WRITE: Final = 2
+ERROR: Final = 4
 
 __all__ = ["DROP_TABLE", "ERROR", "READ", "WRITE", "Device", "DropReason", "Netns", "Stack"]
+
+_HOMES: Final = {
+    "DROP_TABLE": "vrouter.stack.base.drop",
+    "Device": "vrouter.stack.device",
+    "DropReason": "vrouter.stack.base.drop",
+    "Netns": "vrouter.stack.netns",
+    "Stack": "vrouter.stack.stack",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

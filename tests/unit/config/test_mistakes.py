@@ -168,7 +168,7 @@ VALUES = [
     ("[netns.red.dev.▸'.']", "netns.red.dev.\".\": '.': a device name has no slash, colon or white space"),
     (
         "[netns.red.dev.▸all]",
-        "netns.red.dev.all: 'all' cannot be a device's name: it has a meaning of its own in sysctl names",
+        "netns.red.dev.all: 'all': a device cannot be called 'all': the settings of all devices are",
     ),
     ("[netns.red]\nkind = ▸'l4'", "netns.red.kind: must be l2, not 'l4'"),
     # devices

@@ -361,6 +361,7 @@ def test_arp_ignore(ignore: int, spa: int, tpa: int, answered: bool) -> None:
     bed.route(FAR, 32, bed.lan)
     lo = bed.device("lo", "lo", ZERO)
     bed.address(lo, "192.0.2.10/32")
+    bed.ip4.owners[FAR + 1].scope = "host"
     bed.lan.conf4 = replace(bed.lan.conf4, arp_ignore=ignore)
     assert is_answered(bed, arp_packet(spa=spa, tpa=tpa)) is answered
 
