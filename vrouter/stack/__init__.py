@@ -1,6 +1,6 @@
 """The stack alone, without I/O and without a clock: ``Stack`` and what hangs on it.
 
-Everything here is a function of (state, frame, now); see `vrouter.stack.stack`. The names are loaded when they are first
+Everything here is a function of (state, frame, now); see `vrouter.stack.stack`. The names are loaded when first
 used: who needs addresses alone (the configuration) does not pay for the stack.
 """
 
