@@ -228,7 +228,7 @@ def test_a_deadlock_names_the_tasks(lab) -> None:
 
     with pytest.raises(LabError, match=r"deadlock: .*\n  Task-\d+ at .*test_lab_time.py:\d+"):
         lab.run(main())
-    assert lab.run(asyncio.sleep(0, "still there")) == "still there"
+    assert lab.run(asyncio.to_thread(str.upper, "still there")) == "STILL THERE"
 
 
 def test_time_stands_still_for_threads(lab) -> None:

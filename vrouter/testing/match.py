@@ -17,14 +17,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from vrouter.testing.frames import Ip, Mac, internet_checksum, ip_int, mac_bytes, pseudo_header
 
 _IPV4, _ARP, _VLAN, _QINQ, _IPV6 = 0x0800, 0x0806, 0x8100, 0x88A8, 0x86DD
 _ICMP, _UDP = 1, 17
 
-_ICMP_NAMES = {
+_ICMP_NAMES: Final = {
     0: "echo reply",
     3: "unreachable",
     4: "source quench",
@@ -283,7 +283,7 @@ class Frame(bytes):
 # --------------------------------------------------------------------------------------------------------------
 # matching
 
-_FORMATS: dict[str, Callable[[Any], str]] = {
+_FORMATS: Final[dict[str, Callable[[Any], str]]] = {
     **dict.fromkeys(("src", "dst", "spa", "tpa"), _ip),
     **dict.fromkeys(("eth_src", "eth_dst", "sha", "tha"), _mac),
     "quotes": describe,

@@ -25,7 +25,6 @@ from vrouter.stack.l4.constants import (
     SOCK_DGRAM,
     SOL_IP,
 )
-
 from vrouter.stack.stack import Stack
 from vrouter.testing import frames
 from vrouter.testing.counters import Counters
