@@ -99,7 +99,7 @@ class WireStats:
 class End:
     """One end of a wire, and the direction that leads away from it.
 
-    `station` is who is here, `device` its device when it has a stack, `mac` and `addr` for those that have none.
+    `station` is who is here, `device` its device if it has a stack (None otherwise), `other` the other end.
     """
 
     __slots__ = (
