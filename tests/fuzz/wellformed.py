@@ -1,0 +1,159 @@
+"""Judges every frame that leaves the stack, slowly and with nothing of the stack's own: is this a right frame?
+
+What a stranger sent in may leave as it came: a router forwards a wrong UDP checksum and an odd fragment. So the witness
+takes note of what was wrong with the frames that came in, and whatever else leaves must be right.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from tests.fuzz.forge import ones_sum
+from vrouter.stack.device import Address, Device
+
+_ERRORS = (3, 4, 5, 11, 12)
+_ICMP, _UDP = 1, 17
+
+
+class Witness:
+    """Remembers what came in and what was configured, and judges what goes out."""
+
+    def __init__(self) -> None:
+        self.sources: set[int] = set()  # that were ever configured, or came in
+        self.own: set[int] = set()  # that were ever configured
+        self.nets: set[tuple[int, int]] = set()  # prefixes of lo, all of whose addresses are own
+        self.broadcasts: set[int] = {0xFFFFFFFF}
+        self.wrong: set[bytes] = set()  # transport segments that came in with a wrong checksum
+        self.errors: set[bytes] = set()  # ICMP errors that came in
+        self.odd: set[tuple[int, int]] = set()  # (source, identification) of fragments that came in
+        self.mtu: dict[Device, int] = {}  # the largest that a device has had: packets may have waited since then
+
+    def sees(self, dev: Device) -> None:
+        """A device was made, or has another MTU."""
+        self.mtu[dev] = max(self.mtu.get(dev, 0), dev.mtu)
+
+    def owns(self, address: Address) -> None:
+        """An address was configured."""
+        self.own.add(address.address)
+        self.sources.add(address.address)
+        if address.dev.kind == "lo":
+            self.nets.add((address.address >> (32 - address.length), 32 - address.length))
+        if address.broadcast >= 0:
+            self.broadcasts.add(address.broadcast)
+
+    def note(self, dev: Device, frame: bytes) -> None:
+        """A frame comes in."""
+        if dev.vnet_hdr:
+            flags, _, _, _, start, offset, _ = unpack_from("<BBHHHHH", frame.ljust(12, b"\0"))
+            frame = frame[12:]
+            if flags & 1 and start + offset + 2 <= len(frame):  # the checksum that is asked for
+                done = bytearray(frame)
+                value = (ones_sum(bytes(done[start:])) ^ 0xFFFF) or 0xFFFF
+                done[start + offset : start + offset + 2] = value.to_bytes(2, "big")
+                frame = bytes(done)
+        for at in (14, 18):  # without and with a priority tag
+            if len(frame) >= at + 20 and frame[at] >> 4 == 4:
+                self._note_packet(frame[at:])
+
+    def _note_packet(self, packet: bytes) -> None:
+        total, ident, word = unpack_from("!HHH", packet, 2)
+        src = unpack_from("!I", packet, 12)[0]
+        self.sources.add(src)
+        segment = packet[(packet[0] & 15) * 4 : total]
+        if word & 0x3FFF:
+            self.odd.add((src, ident))
+        elif not _is_sound(packet[9], packet[12:20], segment):
+            self.wrong.add(segment)
+        if packet[9] == _ICMP and segment[:1] and segment[0] in _ERRORS:
+            self.errors.add(segment)
+
+    def check(self, dev: Device, frame: bytes | bytearray) -> None:
+        """Assert that the frame is one that a right stack sends."""
+        frame = bytes(frame)
+        if dev.vnet_hdr:
+            assert frame[:12] == bytes(12), "a virtio-net header that promises something"
+            frame = frame[12:]
+        assert len(frame) >= 14, "a frame without its header"
+        assert frame[6:12] == dev.mac, "somebody else's MAC as source"
+        assert len(frame) <= self.mtu[dev] + 14, f"{len(frame)} bytes at an MTU of {self.mtu[dev]}"
+        kind = unpack_from("!H", frame, 12)[0]
+        if kind == 0x0806:
+            self._check_arp(dev, frame)
+        else:
+            assert kind == 0x0800, f"EtherType {kind:#06x}"
+            self._check_packet(frame)
+
+    def _check_arp(self, dev: Device, frame: bytes) -> None:
+        assert len(frame) == 42
+        assert frame[14:20] == b"\0\1\x08\0\6\4"
+        op, sha, spa = unpack_from("!H6sI", frame, 20)
+        assert op in (1, 2)
+        assert sha == dev.mac, "ARP in somebody else's name"
+        if op == 1:
+            assert spa == 0 or self._is_own(spa), f"ARP asks with the foreign address {spa:#x}"
+            assert frame[32:38] == bytes(6) or not frame[32] & 1
+        else:
+            assert not frame[0] & 1, "an ARP reply to a group"
+            assert frame[32:38] == frame[0:6]
+
+    def _is_own(self, address: int) -> bool:
+        return address in self.own or any(address >> bits == net for net, bits in self.nets)
+
+    def _check_packet(self, frame: bytes) -> None:
+        packet = frame[14:]
+        assert len(packet) >= 20
+        header = (packet[0] & 15) * 4
+        total, ident, word, ttl, proto = unpack_from("!HHHBB", packet, 2)
+        src, dst = unpack_from("!II", packet, 12)
+        assert packet[0] >> 4 == 4
+        assert header >= 20
+        assert total == len(packet), f"total length {total} of {len(packet)} bytes"
+        assert header <= total
+        assert ones_sum(packet[:header]) == 0xFFFF, "a wrong header checksum"
+        assert ttl > 0, "TTL 0 on the wire"
+        assert src in self.sources or src == 0 or self._is_own(src), f"source {src:#x} is nobody's"
+        assert src >> 28 != 0xE
+        assert src >> 24 != 127, "a loopback source on the wire"
+        assert dst >> 24 != 127, "a loopback destination on the wire"
+        assert dst, "to nobody"
+        if frame[0] & 1:
+            assert dst >> 28 == 0xE or dst in self.broadcasts, "a unicast packet in a group frame"
+        segment = packet[header:]
+        if word & 0x3FFF:
+            if (src, ident) not in self.odd:
+                assert segment, "an empty fragment"
+                assert not word & 0x2000 or len(segment) % 8 == 0
+                assert (word & 0x1FFF) * 8 + len(segment) + header <= 65535
+            return
+        if segment not in self.wrong:
+            assert _is_sound(proto, packet[12:20], segment), f"protocol {proto}: a wrong checksum or length"
+        if proto == _ICMP and segment and segment[0] in _ERRORS and segment not in self.errors:
+            assert not frame[0] & 1, "an ICMP error to everybody"
+            self._check_error(dst, segment)
+
+    def _check_error(self, dst: int, segment: bytes) -> None:
+        """RFC 1812 4.3.2: an error of ours is about a packet that may be answered, and quotes it."""
+        assert len(segment) <= 576 - 20
+        assert dst >> 28 < 0xE
+        quoted = segment[8:]
+        assert len(quoted) >= 20
+        assert unpack_from("!I", quoted, 12)[0] == dst, "an error to somebody else than the sender"
+        assert not unpack_from("!H", quoted, 6)[0] & 0x1FFF, "an error about a later fragment"
+        inner = (quoted[0] & 15) * 4
+        if quoted[9] == _ICMP and len(quoted) > inner:
+            assert quoted[inner] not in _ERRORS, "an error about an error"
+
+
+def _is_sound(proto: int, addresses: bytes, segment: bytes) -> bool:
+    """Whether length and checksum of a whole segment are right, if they are of a protocol that has them."""
+    if proto == _ICMP:
+        return len(segment) >= 8 and ones_sum(segment) == 0xFFFF
+    if proto == _UDP:
+        if len(segment) < 8:
+            return False
+        length, checksum = unpack_from("!HH", segment, 4)
+        if length < 8 or length > len(segment):
+            return False
+        pseudo = addresses + b"\0\x11" + length.to_bytes(2, "big")
+        return checksum == 0 or ones_sum(pseudo + segment[:length]) == 0xFFFF
+    return True

@@ -1,0 +1,276 @@
+"""The world of a fuzzed stack: actions are plain data, carried out on it one after the other, and checked after each.
+
+An action is a tuple whose first word names a method of `World` here and whose rest are its arguments: numbers, text and
+bytes, never an object of the stack. So a list of actions is a complete record of a run: it can be written down, played
+again, and made shorter. What an action names may not be there any more (another was left out): then it does nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from hashlib import blake2b
+from typing import Any
+
+from tests.fuzz.bounds import check_bounds, check_sums
+from tests.fuzz.wellformed import Witness
+from vrouter.stack import Stack
+from vrouter.stack.base.drop import DropReason
+from vrouter.stack.capture import Capture
+from vrouter.stack.device import Device
+from vrouter.stack.l4.socket import Socket
+from vrouter.stack.netns import Netns
+
+Action = tuple[Any, ...]
+
+# What the caller of a configuration or socket call is told when it cannot be done. A frame may cause none of them.
+REFUSALS = (OSError, ValueError, KeyError)
+STRANGERS = ("receive", "poll", "due", "unmapped", "ready", "failed")
+DEEP_EVERY = 32
+KEPT = 8  # frames that a device sent, for answers to them
+
+
+class Gone(Exception):
+    """What the action names is not there."""
+
+
+class World:
+    """One stack, its sockets and captures by number, and who watches over it."""
+
+    def __init__(self, seed: int) -> None:
+        self.stack = Stack(seed, identity="fuzz")
+        self.now = 0
+        self.steps = 0
+        self.frames = 0
+        self.refused = 0
+        self.changes = 0  # of the configuration
+        self.sockets: dict[int, Socket] = {}
+        self.captures: dict[int, Capture] = {}
+        self.sent: dict[Device, deque[bytes]] = {}
+        self.lately: list[tuple[Device, int]] = []  # sizes of frames that left, which the driver may fail to send
+        self.witness = Witness()
+        self.limits: dict[str, int] = {}  # the largest value that a setting has had in any namespace
+        self.buffers: dict[Socket, int] = {}  # the largest receive buffer that a socket has had
+        self.digest = blake2b()
+
+    def apply(self, action: Action) -> None:
+        """Carry out one action and check everything that can be checked after each."""
+        kind = action[0]
+        self.steps += 1
+        try:
+            getattr(self, kind)(*action[1:])
+        except Gone:
+            return
+        except REFUSALS as refusal:
+            if kind in STRANGERS:
+                raise
+            self.refused += 1
+            self.digest.update(f"{type(refusal).__name__} {getattr(refusal, 'errno', '')}".encode())
+        if kind not in STRANGERS:
+            self.changes += 1
+        self._collect()
+        check_sums(self.stack)
+        if self.steps % DEEP_EVERY == 0:
+            check_bounds(self)
+
+    def _collect(self) -> None:
+        for dev, frame in self.stack.take_egress():
+            self.witness.check(dev, frame)
+            self.digest.update(f"{dev.ns.name} {dev.name} {len(frame)}".encode())
+            self.digest.update(frame)
+            kept = self.sent.get(dev)
+            if kept is None:
+                kept = self.sent[dev] = deque(maxlen=KEPT)
+            kept.append(bytes(frame[12:] if dev.vnet_hdr else frame))
+            self.lately.append((dev, len(frame) - (12 if dev.vnet_hdr else 0)))
+        del self.lately[:-4]
+
+    def finish(self) -> None:
+        """Take everything down, and see that nothing is left."""
+        check_bounds(self)
+        for name in [name for name in self.stack.namespaces if "/" not in name]:
+            self.stack.remove_netns(name, recursive=True, now=self.now)
+            self._collect()
+            check_sums(self.stack)
+        assert not self.stack.namespaces
+        assert len(self.stack.timers) == 0, "timers of nobody"
+        assert self.stack.poll_at() is None
+        assert self.stack.accounts()[1]["queued"] == 0
+        self.digest.update(repr(self.stack.accounts()).encode())
+
+    # -- what is named ------------------------------------------------------------------------------------------------
+
+    def _ns(self, name: str) -> Netns:
+        found = self.stack.namespaces.get(name)
+        if found is None:
+            raise Gone
+        return found
+
+    def _dev(self, ns: str, name: str) -> Device:
+        found = self._ns(ns).devices.get(name)
+        if found is None:
+            raise Gone
+        return found
+
+    def _socket(self, number: int) -> Socket:
+        if number not in self.sockets:
+            raise Gone
+        return self.sockets[number]
+
+    # -- frames and time ----------------------------------------------------------------------------------------------
+
+    def receive(self, ns: str, name: str, frame: bytes) -> None:
+        """A frame comes in."""
+        dev = self._dev(ns, name)
+        if dev.kind in ("lo", "veth"):
+            raise Gone
+        self.frames += 1
+        self.witness.note(dev, frame)
+        self.stack.receive(dev, frame, self.now)
+
+    def poll(self, ns_later: int) -> None:
+        """Time passes, and the timers that are due run: each once."""
+        self.now += ns_later
+        timers, before = self.stack.timers, self.stack.timers._seq
+        waiting = len(timers) + self.stack.accounts()[1]["queued"]
+        self.stack.poll(self.now)
+        assert timers._seq - before <= 4 * waiting + 64, "timers that arm one another without end"
+        due = self.stack.poll_at()
+        assert due is None or due > self.now, "what was due is due again at once"
+
+    def due(self) -> None:
+        """Time passes until the next timer."""
+        at = self.stack.poll_at()
+        if at is not None:
+            self.poll(max(at - self.now, 0))
+
+    def unmapped(self) -> None:
+        """A frame comes that nobody owns; and a clock that goes back is refused."""
+        self.stack.receive_unmapped(self.now)
+        if self.now:
+            try:
+                self.stack.poll(self.now - 1)
+            except ValueError:
+                return
+            raise AssertionError("time went backwards unnoticed")
+
+    def ready(self) -> None:
+        """Somebody asks which sockets are ready."""
+        for sock, mask in self.stack.take_ready():
+            self.digest.update(f"{sock.ns.name} {sock.port} {mask}".encode())
+
+    def failed(self, reason: int) -> None:
+        """The driver could not send a frame that left a moment ago."""
+        if not self.lately:
+            raise Gone
+        dev, size = self.lately.pop()
+        self.stack.egress_failed(dev, size, DropReason(reason))
+
+    # -- configuration ------------------------------------------------------------------------------------------------
+
+    def add_netns(self, name: str, accept: list[str]) -> None:
+        self.stack.add_netns(name, accept_from=accept, now=self.now)
+
+    def del_netns(self, name: str, recursive: bool) -> None:
+        self.stack.remove_netns(name, recursive=recursive, now=self.now)
+
+    def accept(self, name: str, sources: list[str]) -> None:
+        self._ns(name).accept_from = frozenset(sources)
+
+    def add_device(self, ns: str, name: str, mtu: int, vnet: bool, probe: bool) -> None:
+        dev = self._ns(ns).add_device(name, mtu=mtu, vnet_hdr=vnet, now=self.now)
+        self.witness.sees(dev)
+        if probe:
+            dev.acd = "probe"
+
+    def del_device(self, ns: str, name: str) -> None:
+        self.stack.remove_device(self._dev(ns, name), now=self.now)
+
+    def add_veth(self, ns1: str, name1: str, ns2: str, name2: str, mtu: int) -> None:
+        for dev in self.stack.add_veth(self._ns(ns1), name1, self._ns(ns2), name2, mtu=mtu, now=self.now):
+            self.witness.sees(dev)
+
+    def move(self, ns: str, name: str, target: str, new: str | None) -> None:
+        self.stack.move_device(self._dev(ns, name), self._ns(target), new, now=self.now)
+
+    def set_device(self, ns: str, name: str, up: bool | None, mtu: int | None) -> None:
+        self._ns(ns).set_device(name, up=up, mtu=mtu, now=self.now)
+        if mtu is not None:
+            self.witness.sees(self._dev(ns, name))
+
+    def carrier(self, ns: str, name: str, carrier: bool) -> None:
+        dev = self._dev(ns, name)
+        if dev.kind in ("lo", "veth"):
+            raise Gone
+        self._ns(ns).set_carrier(dev, carrier, "" if carrier else "cut", self.now)
+
+    def add_address(self, ns: str, name: str, text: str) -> None:
+        address = self._ns(ns).add_address(name, text, now=self.now)
+        self.witness.owns(address)
+
+    def del_address(self, ns: str, name: str, text: str) -> None:
+        self._ns(ns).del_address(name, text, now=self.now)
+
+    def add_route(
+        self, ns: str, to: str, via: str | None, dev: str | None, target: str | None, metric: int, kind: str
+    ) -> None:
+        self._ns(ns).add_route(to, via, dev, netns=target, metric=metric, type=kind, now=self.now)
+
+    def del_route(self, ns: str, to: str, metric: int | None) -> None:
+        self._ns(ns).del_route(to, metric=metric, now=self.now)
+
+    def sysctl(self, ns: str, name: str, value: int | str) -> None:
+        self._ns(ns).sysctl[name] = value
+        if isinstance(value, int):
+            key = name.rpartition(".")[2]
+            self.limits[key] = max(self.limits.get(key, 0), value)
+
+    def neighbor(self, ns: str, name: str, verb: str, address: int, mac: bytes) -> None:
+        space, dev = self._ns(ns), self._dev(ns, name)
+        if verb == "add":
+            space.neigh4.add_static(dev, address, mac, self.now)
+        elif verb == "del":
+            space.neigh4.delete(dev, address)
+        else:
+            space.neigh4.flush(dev, static=verb == "flush-all")
+        space.settle(self.now)
+
+    def capture(self, number: int, ns: str, name: str, limit: int) -> None:
+        self.captures[number] = Capture(snaplen=96, limit=limit)
+        self.captures[number].attach(self._dev(ns, name))
+
+    def captured(self, number: int, detach: bool) -> None:
+        if number not in self.captures:
+            raise Gone
+        for frame in self.captures[number].take():
+            self.digest.update(frame.data)
+        if detach:
+            self.captures.pop(number).detach()
+
+    # -- sockets ------------------------------------------------------------------------------------------------------
+
+    def socket(self, number: int, ns: str, proto: int) -> None:
+        sock = self.sockets[number] = self._ns(ns).socket(2, 2, proto)
+        self.buffers[sock] = sock.rcvbuf
+
+    def call(self, number: int, name: str, *arguments: Any) -> None:
+        """Any call of a socket; what it gives goes into the record."""
+        sock = self._socket(number)
+        answer = getattr(sock, name)(*[_thaw(argument) for argument in arguments], now=self.now)
+        self.digest.update(repr(answer).encode())
+        self.buffers[sock] = max(self.buffers[sock], sock.rcvbuf)
+        if name == "close":
+            del self.sockets[number]
+
+    def source(self, number: int) -> int:
+        """Not an action: the port of a socket, 0 without one."""
+        sock = self.sockets.get(number)
+        return 0 if sock is None else sock.port
+
+
+def _thaw(argument: Any) -> Any:
+    """Addresses are tuples and control messages lists of tuples, also after they were written down."""
+    if isinstance(argument, list):
+        if len(argument) == 2 and isinstance(argument[0], str):
+            return argument[0], argument[1]
+        return [tuple(item) if isinstance(item, list) else item for item in argument]
+    return argument
