@@ -1,8 +1,8 @@
 """One stack in virtual time, and what stands on its wires.
 
 A `Bed` drives one `Stack`. A `Station` is the far end of a wire: an address and a MAC without a stack, which puts
-frames on the wire, keeps what the stack sends, and answers nothing unless told to. So every frame in a test is one that the
-test made or one that the stack under test made.
+frames on the wire, keeps what the stack sends, and answers nothing unless told to. So every frame in a test is one that
+the test made or one that the stack under test made. For networks of several stacks there is `vrouter.testing.Lab`.
 
 ::
 

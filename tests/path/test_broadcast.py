@@ -87,7 +87,7 @@ def test_the_limited_broadcast_is_never_routed(bed: Bed) -> None:
     assert bed.received(sock) == [b"x"]
 
 
-# -- sent here -----------------------------------------------------------------------------------------------------------
+# -- sent here --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dst", ["255.255.255.255", "10.0.1.255"])
@@ -132,7 +132,8 @@ def test_a_limited_broadcast_goes_where_the_socket_is_bound(bed: Bed) -> None:
 
 @pytest.mark.parametrize("dst", ["10.0.1.0", "0.0.0.7", "240.0.0.1"])
 def test_nobodys_addresses_are_not_sent_to(bed: Bed, dst: str) -> None:
-    """RFC 1812 4.2.3.1 (4), 4.2.2.11 b, 5.3.7: {prefix, 0}, {0, host} and class E are never sent to, route or no route."""
+    """RFC 1812 4.2.3.1 (4), 4.2.2.11 b, 5.3.7: {prefix, 0}, {0, host} and class E are never sent to, route or no
+    route."""
     bed.r.add_route("default", via="10.0.2.2", now=bed.now)
     sock = bed.udp()
     with bed.expect(), pytest.raises(OSError) as caught:
@@ -163,7 +164,8 @@ def test_the_stack_broadcasts_nothing_but_arp(bed: Bed) -> None:
     "address", ["0.0.0.0/8", "0.1.2.3/8", "224.0.0.1/4", "255.255.255.255/32", "10.0.5.0/24", "10.0.5.255/24"]
 )
 def test_addresses_that_nobody_can_have(bed: Bed, address: str) -> None:
-    """RFC 1812 4.2.2.11, 10.2.2, RFC 1122 3.2.1.3: no group, no zeros and no ones can be configured as an own address."""
+    """RFC 1812 4.2.2.11, 10.2.2, RFC 1122 3.2.1.3: no group, no zeros and no ones can be configured as an own
+    address."""
     with pytest.raises(OSError) as caught:
         bed.r.add_address("a", address, now=bed.now)
     assert caught.value.errno == errno.EINVAL

@@ -35,7 +35,8 @@ def test_ttl_falls_by_one(bed: Bed, ttl: int) -> None:
 
 @pytest.mark.parametrize("ttl", [0, 1])
 def test_ttl_one_is_dropped_and_the_sender_told(bed: Bed, ttl: int) -> None:
-    """RFC 1812 5.3.1, 5.2.7.3: what would leave with TTL zero is discarded; time exceeded, code 0, quotes it as it came."""
+    """RFC 1812 5.3.1, 5.2.7.3: what would leave with TTL zero is discarded; time exceeded, code 0, quotes it as it
+    came."""
     with bed.expect(rx=1, tx={"a": 1}, drops={DropReason.TTL_EXPIRED: 1}, IcmpOutTimeExcds=1, **DROPPED_AND_TOLD):
         sent = bed.a.send(datagram(ttl=ttl))
     assert bed.a.received == [match.icmp4(type=11, code=0, src="10.0.1.1", ttl=64, tos=0xC0, payload=sent, df=False)]
@@ -59,7 +60,8 @@ def test_the_checksum_stays_right_for_all_of_them(bed: Bed) -> None:
 
 
 def test_forwarding_is_off_until_it_is_wanted() -> None:
-    """RFC 1122 3.1, RFC 1812 2.2.8.1: a namespace with many devices is no router before ip_forward says so; silently."""
+    """RFC 1122 3.1, RFC 1812 2.2.8.1: a namespace with many devices is no router before ip_forward says so;
+    silently."""
     bed = Bed.line(forward=False)
     with bed.expect(rx=3, drops={DropReason.FORWARDING_DISABLED: 3}, IpInReceives=3):
         bed.a.send(datagram())
@@ -116,7 +118,7 @@ def test_order_of_decisions(
     assert bed.a.received == [match.icmp4(type=answer[0], code=answer[1], quotes=sent)]
 
 
-# -- size ---------------------------------------------------------------------------------------------------------------
+# -- size -------------------------------------------------------------------------------------------------------------
 
 
 @SMALL_B

@@ -49,7 +49,8 @@ def test_a_reply_has_its_own_ttl(bed: Bed) -> None:
 
 @pytest.mark.parametrize("size", [1480, 8000, 65507])
 def test_echo_of_more_than_the_mtu(bed: Bed, size: int) -> None:
-    """RFC 1812 4.3.3.6, RFC 1122 3.3.2: fragments are put together, all data returned, the reply fragmented; to 65,535."""
+    """RFC 1812 4.3.3.6, RFC 1122 3.3.2: fragments are put together, all data returned, the reply fragmented; to
+    65,535."""
     data = bytes(i * 5 & 255 for i in range(size))
     request = frames.ipv4("10.0.1.2", "10.0.1.1", 1, frames.icmp_echo(7, 8, data), ident=99)
     pieces = frames.fragments(request, 1500)
@@ -139,7 +140,8 @@ def test_source_quench_changes_nothing_for_a_socket(bed: Bed) -> None:
 
 @pytest.mark.parametrize("dst", ["10.0.1.1", "10.0.2.1"])
 def test_timestamp(bed: Bed, dst: str) -> None:
-    """RFC 1122 3.2.2.8, RFC 1812 4.3.3.8: answered from the address asked; the time is not UT's, so its high bit is set."""
+    """RFC 1122 3.2.2.8, RFC 1812 4.3.3.8: answered from the address asked; the time is not UT's, so its high bit is
+    set."""
     bed.run_for(5)
     with bed.expect(rx=1, tx=1, IcmpInTimestamps=1, IcmpOutTimestampReps=1, **IN, **OUT):
         bed.a.send(icmp_to(dst, frames.icmp(13, 0, 0x00070008, pack("!III", 1234, 0, 0))))

@@ -166,7 +166,8 @@ def test_both_addresses_of_a_31_are_hosts(bed: Bed) -> None:
 
 
 def test_protocols_without_a_handler(bed: Bed) -> None:
-    """RFC 1122 3.2.2.1, RFC 1812 5.2.7.1: a protocol that nobody speaks here is answered with 3/2, whole header quoted."""
+    """RFC 1122 3.2.2.1, RFC 1812 5.2.7.1: a protocol that nobody speaks here is answered with 3/2, whole header
+    quoted."""
     sent = frames.ipv4("10.0.1.2", "10.0.1.1", 99, b"some data")
     with bed.expect(
         rx=1,

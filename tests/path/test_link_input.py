@@ -94,7 +94,8 @@ def test_padding_is_no_data(bed: Bed) -> None:
 
 @pytest.mark.parametrize("tos", [0x00, 0x10, 0xB8, 0xFF])
 def test_tos_changes_no_frame(bed: Bed, tos: int) -> None:
-    """RFC 1122 2.4, 3.2.1.6, RFC 1812 4.2.2.4: the link gets the TOS with the packet; RFC 795's mappings are not used."""
+    """RFC 1122 2.4, 3.2.1.6, RFC 1812 4.2.2.4: the link gets the TOS with the packet; RFC 795's mappings are not
+    used."""
     packet = frames.ipv4_udp("10.0.1.2", "10.0.2.2", 1000, 7, b"x", tos=tos)
     with bed.expect(rx=1, tx=1, IpInReceives=1, IpForwDatagrams=1):
         bed.a.send(packet)

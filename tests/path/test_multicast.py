@@ -67,7 +67,8 @@ def test_groups_that_share_a_link_address_are_kept_apart(bed: Bed) -> None:
 
 
 def test_all_hosts_is_always_joined(bed: Bed) -> None:
-    """RFC 1122 3.3.7: 224.0.0.1 from the device's first moment for as long as it exists; no report about it (RFC 1112)."""
+    """RFC 1122 3.3.7: 224.0.0.1 from the device's first moment for as long as it exists; no report about it (RFC
+    1112)."""
     sock = bed.udp(7)
     with bed.expect(rx=1, **DELIVERED):
         bed.a.send(datagram("224.0.0.1"), dst_mac="01:00:5e:00:00:01")

@@ -124,7 +124,7 @@ def test_malformed_options(bed: Bed, options: bytes, pointer: int, dst: str) -> 
     assert bed.a.received == [match.icmp4(type=12, code=0, rest=pointer << 24, src="10.0.1.1", payload=sent)]
 
 
-# -- record route ---------------------------------------------------------------------------------------------------------
+# -- record route -----------------------------------------------------------------------------------------------------
 
 
 def test_record_route_takes_the_address_of_the_way_out(bed: Bed) -> None:
@@ -153,7 +153,7 @@ def test_a_reply_has_no_other_options(bed: Bed) -> None:
     assert bed.a.received == [match.icmp4(type=0, options=bytes((7, 7, 8)) + A + b"\0")]
 
 
-# -- timestamp --------------------------------------------------------------------------------------------------------------
+# -- timestamp --------------------------------------------------------------------------------------------------------
 
 
 def stamp(bed: Bed) -> bytes:
@@ -205,7 +205,7 @@ def test_timestamp_of_a_packet_for_us(bed: Bed) -> None:
     assert bed.a.received == [match.icmp4(type=0, options=bytes((68, 20, 21, 1)) + entry * 2)]
 
 
-# -- and the rest of the way --------------------------------------------------------------------------------------------
+# -- and the rest of the way ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bed", [{"mtu": 600}], indirect=True)

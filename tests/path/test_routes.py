@@ -44,7 +44,8 @@ def test_the_longest_prefix_wins(bed: Bed, c: Station) -> None:
 
 @pytest.mark.parametrize("length", range(33))
 def test_prefixes_of_any_length(bed: Bed, length: int) -> None:
-    """RFC 1812 4.2.3.4, RFC 4632: routes are prefixes of 0 to 32 bits and nothing else; classes and subnets are gone."""
+    """RFC 1812 4.2.3.4, RFC 4632: routes are prefixes of 0 to 32 bits and nothing else; classes and subnets are
+    gone."""
     dst = 0xC6336401
     bed.r.add_route(f"198.51.100.1/{length}" if length == 32 else _prefix(dst, length), via="10.0.2.2", now=bed.now)
     with bed.expect(rx=1, tx={"b": 1}, **FORWARDED):
@@ -94,7 +95,8 @@ def test_no_default_route_is_needed(bed: Bed) -> None:
     ],
 )
 def test_routes_that_refuse(bed: Bed, kind: str, reason: DropReason, code: int | None, number: int) -> None:
-    """RFC 1812 5.2.7.1: host unreachable, administratively prohibited (13, not 9 or 10), or silence; sockets get errno."""
+    """RFC 1812 5.2.7.1: host unreachable, administratively prohibited (13, not 9 or 10), or silence; sockets get
+    errno."""
     bed.r.add_route("192.0.2.0/24", type=kind, now=bed.now)
     stats = {"IpInReceives": 1} if code is None else TOLD
     with bed.expect(rx=1, tx=0 if code is None else 1, drops={reason: 1}, **stats):
@@ -113,7 +115,7 @@ def test_no_route_at_all(bed: Bed) -> None:
     assert bed.a.received == [match.icmp4(type=3, code=0, src="10.0.1.1", rest=0, payload=sent)]
 
 
-# -- devices that fail ---------------------------------------------------------------------------------------------------
+# -- devices that fail ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["down", "no carrier"])
@@ -155,7 +157,7 @@ def test_what_cannot_be_forwarded_any_more_is_answered(bed: Bed, how: str) -> No
         bed.r.set_device("b", up=False, now=bed.now)
     else:
         bed.r.set_carrier(bed.b.dev, False, now=bed.now)
-    with bed.expect(rx=2, tx=2, drops={DropReason.IP_INNOROUTES: 2}, **{name: 2 for name in TOLD}):
+    with bed.expect(rx=2, tx=2, drops={DropReason.IP_INNOROUTES: 2}, **dict.fromkeys(TOLD, 2)):
         first, second = send(bed, "192.0.2.1"), send(bed, "10.0.2.2")
     assert bed.a.received == [match.icmp4(type=3, code=0, payload=first), match.icmp4(type=3, code=0, payload=second)]
 
@@ -171,7 +173,7 @@ def test_the_second_default_takes_over_when_the_device_fails(bed: Bed, c: Statio
     assert (len(bed.b.received), len(c.received)) == (2, 1)
 
 
-# -- configuring ----------------------------------------------------------------------------------------------------------
+# -- configuring ------------------------------------------------------------------------------------------------------
 
 
 def test_a_route_by_device_alone_reaches_its_hosts_directly(bed: Bed) -> None:

@@ -88,7 +88,7 @@ def test_the_source_can_be_that_of_the_way_in(bed: Bed) -> None:
     assert bed.b.received == [match.icmp4(type=3, code=0, src="10.0.1.1", dst="10.0.2.2")]
 
 
-# -- who is not told ------------------------------------------------------------------------------------------------------
+# -- who is not told --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("type_", [3, 4, 5, 11, 12])
@@ -161,7 +161,7 @@ def test_an_error_without_a_way_back_is_lost(bed: Bed) -> None:
         bed.a.send(datagram("10.0.2.2", src="203.0.113.5", ttl=1))
 
 
-# -- how often ------------------------------------------------------------------------------------------------------------
+# -- how often --------------------------------------------------------------------------------------------------------
 
 
 def errors(bed: Bed, count: int, packet: bytes) -> int:
@@ -179,7 +179,7 @@ def test_rate_limit_for_each_peer(bed: Bed) -> None:
         rx=10,
         tx=6,
         drops={DropReason.IP_INNOROUTES: 10, DropReason.ICMP_RATELIMIT: 4},
-        **{name: 6 for name in TOLD} | {"IpInReceives": 10},
+        **dict.fromkeys(TOLD, 6) | {"IpInReceives": 10},
     ):
         assert errors(bed, 10, packet) == 6
     assert errors(bed, 1, datagram(NOWHERE, src="10.0.1.3")) == 0  # an ARP question goes out, the error waits
@@ -193,7 +193,8 @@ def test_rate_limit_for_each_peer(bed: Bed) -> None:
 
 
 def test_rate_limit_of_the_namespace(bed: Bed) -> None:
-    """RFC 1812 4.3.2.8: fifty in a burst and a thousand a second for all peers together, each setting with an effect."""
+    """RFC 1812 4.3.2.8: fifty in a burst and a thousand a second for all peers together, each setting with an
+    effect."""
     bed.r.sysctl["net.ipv4.icmp_ratelimit"] = 0  # no limit for a single peer
     packet = datagram(NOWHERE)
     assert errors(bed, 60, packet) == 50
