@@ -34,7 +34,7 @@ def _chosen(arguments: Arguments, actions: tuple[str, ...], later: tuple[str, ..
         raise usage(f"{arguments.verb} what? {', '.join(actions)}")
     action, *words = arguments.words
     if action in later:
-        raise unbuilt(f"vrouter {arguments.verb} {action}")
+        raise unbuilt(f"{arguments.verb} {action}")
     if action not in actions:
         raise usage(f"there is no `{arguments.verb} {action}` ({did_you_mean(action, actions)})")
     return action, words

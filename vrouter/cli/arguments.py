@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from vrouter.cli.failure import did_you_mean, usage
+from vrouter.cli.failure import did_you_mean, unbuilt, usage
 
 
 class Option(NamedTuple):
@@ -75,8 +75,7 @@ def _option(word: str, rest: Iterator[str], known: tuple[Option, ...], verb: str
     option = next((option for option in known if flag in option.flags), None)
     if option is None:
         flags = tuple(flag for option in known for flag in option.flags)
-        where = f"vrouter {verb}".rstrip()
-        raise usage(f"{where} has no option {flag} ({did_you_mean(flag, flags)})")
+        raise usage(f"{verb or 'vrouter'} has no option {flag} ({did_you_mean(flag, flags)})")
     if not option.value:
         if equals:
             raise usage(f"option {flag} takes no value, but got {value!r}")
@@ -91,12 +90,12 @@ def _option(word: str, rest: Iterator[str], known: tuple[Option, ...], verb: str
     return option, value
 
 
-def key_values(words: list[str], keys: tuple[str, ...], unbuilt: tuple[str, ...] = ()) -> dict[str, str]:
+def key_values(words: list[str], keys: tuple[str, ...], later: tuple[str, ...] = ()) -> dict[str, str]:
     """``KEY VALUE …`` as a mapping. Failure for keys that are unknown, repeated, not built yet or without a value."""
     found: dict[str, str] = {}
     for key, value in zip(words[::2], [*words[1::2], None], strict=False):
-        if key in unbuilt:
-            raise usage(f"{key}: not supported yet")
+        if key in later:
+            raise unbuilt(key)
         if key not in keys:
             raise usage(f"{key!r} is not understood here ({did_you_mean(key, keys)})")
         if value is None:

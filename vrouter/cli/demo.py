@@ -54,7 +54,8 @@ def demo(arguments: Arguments) -> int:
         raise usage(f"demo takes no {arguments.words[0]!r}: vrouter demo [--once]")
     missing = missing_privileges()
     if missing:
-        raise Failure(PRIVILEGE, f"the demo cannot run: {'; '.join(missing)}; run it as root (sudo)", "EPERM")
+        mend = "grant them (to the container)" if os.geteuid() == 0 else "run it as root (sudo)"
+        raise Failure(PRIVILEGE, f"the demo cannot run: {'; '.join(missing)}; {mend}", "EPERM")
     import uvloop
 
     stay = not arguments.has("once") and sys.stdout.isatty()

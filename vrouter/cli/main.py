@@ -50,7 +50,7 @@ def _run(argv: list[str]) -> int:
 
 def _without_verb(arguments: Arguments) -> int:
     if arguments.verb in UNBUILT:
-        raise failure.unbuilt(f"vrouter {arguments.verb}")
+        raise failure.unbuilt(arguments.verb)
     if arguments.verb == "help" or (not arguments.verb and arguments.has("help")):
         print(overview())
         return 0

@@ -102,13 +102,15 @@ def _cell(value: object) -> str:
 
 def show(arguments: Arguments) -> int:
     """The verb."""
-    if len(arguments.words) != 1:
+    if not arguments.words:
         raise usage(f"show what? {', '.join(WHAT)}")
-    what = arguments.words[0]
+    what, *more = arguments.words
     if what in UNBUILT:
-        raise unbuilt(f"vrouter show {what}")
+        raise unbuilt(f"show {what}")
     if what not in WHAT:
         raise usage(f"there is nothing called {what!r} to show ({did_you_mean(what, WHAT)})")
+    if more:
+        raise usage(f"{more[0]!r} is too much")
     client = client_of(arguments)
     if not arguments.has("watch"):
         print(rendered(client, what, arguments))

@@ -1,0 +1,187 @@
+"""What is typed wrong: status 2 and one line that says what is wrong and what mends it."""
+
+import json
+
+import pytest
+
+from tests.unit.cli.conftest import Cli
+from vrouter import __version__
+from vrouter.cli.arguments import EVERYWHERE, Option, parse
+from vrouter.cli.failure import Failure
+from vrouter.cli.main import main
+from vrouter.cli.verbs import UNBUILT, VERBS, help_of, overview
+
+SHOW_WHAT = "show what? netns, devices, addresses, routes, neighbors, sockets, crossings, drops, stats, config"
+WRONG = [
+    ("", "what shall it do? `vrouter --help` lists the verbs"),
+    ("shwo", "there is no verb 'shwo' (did you mean show?)"),
+    ("--jsn show routes", "vrouter has no option --jsn (did you mean --json?)"),
+    ("show", SHOW_WHAT),
+    ("show route", "there is nothing called 'route' to show (did you mean routes?)"),
+    ("show rules", "show rules: not supported yet"),
+    ("show flows", "show flows: not supported yet"),
+    ("show routes extra", "'extra' is too much"),
+    (
+        "show routes -x",
+        "show has no option -x (there are --admin, -n, --netns, --json, -h, --help, --version, -w, --watch)",
+    ),
+    ("show routes -n", "option -n needs a value: -n NETNS"),
+    ("show routes --netns=", "option --netns needs a value: --netns NETNS"),
+    ("show routes --json=yes", "option --json takes no value, but got 'yes'"),
+    ("show routes -n a -n b", "option --netns is given twice"),
+    ("top", "top: not supported yet"),
+    ("trace", "trace: not supported yet"),
+    ("firewall list", "firewall: not supported yet"),
+    ("reload", "reload: not supported yet"),
+    ("packetdrill", "packetdrill: not supported yet"),
+    ("run", "run which configuration? vrouter run CONFIG"),
+    ("check", "check which configuration? vrouter check CONFIG"),
+    ("check a b", "check which configuration? vrouter check CONFIG"),
+    ("check /nonexistent.toml", "/nonexistent.toml cannot be read: no such file or directory"),
+    ("run /nonexistent.toml", "/nonexistent.toml cannot be read: no such file or directory"),
+    ("demo twice", "demo takes no 'twice': vrouter demo [--once]"),
+    ("ping", "ping whom? one address: vrouter ping DEST"),
+    ("ping a b", "ping whom? one address: vrouter ping DEST"),
+    ("ping 10.0.0.1 -c 0", "-c is a number of 1 to 100000, not '0'"),
+    ("ping 10.0.0.1 -c many", "-c is a number of 1 to 100000, not 'many'"),
+    ("ping 10.0.0.1 -s 65508", "-s is a number of 0 to 65507, not '65508'"),
+    ("ping 10.0.0.1 -i 0", "-i is a number of seconds from 0.001 to 3600, not '0'"),
+    ("ping 10.0.0.1 -W soon", "-W is a number of seconds from 0.001 to 3600, not 'soon'"),
+    ("ping 10.0.0.1 -t 256", "-t is a number of 1 to 255, not '256'"),
+    ("ping 10.0.0.1 -M want", "-M is do or dont, not 'want'"),
+    ("capture", "capture at which device? vrouter capture DEV, or `any`"),
+    ("capture lan -c 0", "-c is a number of 1 to 1000000000000, not '0'"),
+    ("netns", "netns what? add, del, list"),
+    ("netns ad", "there is no `netns ad` (did you mean add?)"),
+    ("netns add", "netns add needs the namespace's path"),
+    ("netns add red kin l2", "'kin' is not understood here (did you mean kind?)"),
+    ("netns add red kind", "kind needs a value"),
+    ("netns list now", "'now' is too much"),
+    ("netns exec red", "netns exec: not supported yet"),
+    ("device", "device what? add, del, move, set"),
+    ("device set lan", "device set needs up, down or mtu N"),
+    ("device set lan upp", "'upp' cannot be set (did you mean up?)"),
+    ("device set lan mtu", "device set needs the MTU in bytes: mtu N"),
+    ("device set lan mtu 67", "mtu is a number of 68 to 65521, not '67'"),
+    ("device add x kind vlan parent lan", "parent: not supported yet"),
+    ("device add x peer blue", "peer is NETNS:DEV, not 'blue'"),
+    ("device add x up maybe", "up is on or off, not 'maybe'"),
+    ("device move x", "device move needs the namespace to move to"),
+    ("device del", "device del needs a device's name"),
+    ("address", "address what? add, del"),
+    ("address add", "address add needs an address with its prefix length: 10.0.1.1/24"),
+    ("address add 10.0.0.1/24", "address add needs a device: dev D"),
+    ("address add 10.0.0.1/24 device lan", "'device' is not understood here (did you mean dev?)"),
+    ("route", "route what? add, del, get"),
+    ("route add", 'route add needs a prefix, or "default"'),
+    ("route add 10.0.0.0/8 via", "via needs a value"),
+    ("route add 10.0.0.0/8 via 1.1.1.1 via 2.2.2.2", "via is given twice"),
+    ("route add 10.0.0.0/8 table 5", "table: not supported yet"),
+    ("route add 10.0.0.0/8 metric x", "metric is a number of 0 to 4294967295, not 'x'"),
+    ("route replace 10.0.0.0/8", "route replace: not supported yet"),
+    ("route get", "route get needs an address"),
+    ("route get 1.1.1.1 from", "'from' is too much"),
+    ("neighbor", "neighbor what? add, del, flush, list"),
+    ("neighbor add 10.0.0.2 dev x", "neighbor add needs a MAC address: lladdr MAC"),
+    ("neighbor del 10.0.0.2", "neighbor del needs a device: dev D"),
+    ("sysctl a=1 b", "'b' has no value while others have: NAME=VALUE"),
+    ("health now", "'now' is too much"),
+]
+
+
+@pytest.mark.parametrize(("typed", "message"), WRONG)
+def test_wrong_use_is_one_line_and_status_2(
+    typed: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors go to stderr as one line with the mend, never a traceback; 2 is bad configuration or usage."""
+    monkeypatch.setenv("VROUTER_ADMIN", "/nonexistent/vrouter.sock")
+    assert main(typed.split()) == 2
+    assert capsys.readouterr() == ("", f"vrouter: {message}\n")
+
+
+@pytest.mark.parametrize("words", [["--json", "show"], ["show", "--json"]])
+def test_with_json_an_error_is_json_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors are {error, message} with the errno's name, in one line."""
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err) == {"error": "EINVAL", "message": SHOW_WHAT}
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", UNBUILT)
+def test_verbs_that_are_not_built_say_so(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A verb that is not built yet says so and exits 2."""
+    assert main([verb, "anything"]) == 2
+    assert capsys.readouterr().err == f"vrouter: {verb}: not supported yet\n"
+
+
+async def test_without_a_router_the_status_is_4(cli: Cli, admin: str) -> None:
+    """4: no router is running; the line says how to start one. `--admin` goes before the environment."""
+    for words in (["show", "routes"], ["health"], ["ping", "-n", "red", "10.0.0.1"], ["netns", "list"]):
+        done = await cli(*words)
+        text = (
+            f"vrouter: no router is running at {admin}: start one with `vrouter run CONFIG`, "
+            "or say where it is with --admin PATH or $VROUTER_ADMIN\n"
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (4, "", text)
+    done = await cli("--admin", "/nonexistent/other.sock", "health")
+    assert done.returncode == 4
+    assert "/nonexistent/other.sock" in done.stderr
+
+
+OPTIONS = {"show": (Option(("-w", "--watch"), "watch", "", ""),), "ping": (Option(("-c",), "count", "N", ""),)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "options"),
+    [
+        ("show routes", ["routes"], {}),
+        ("--admin /a show routes -n red --json", ["routes"], {"admin": "/a", "netns": "red", "json": ""}),
+        ("show --json routes --admin=/a -nred", ["routes"], {"admin": "/a", "netns": "red", "json": ""}),
+        ("-n red show -w routes", ["routes"], {"netns": "red", "watch": ""}),
+        ("ping -c3 10.0.0.1", ["10.0.0.1"], {"count": "3"}),
+        ("ping 10.0.0.1 -c 3 -n -red", ["10.0.0.1"], {"count": "3", "netns": "-red"}),
+        ("show -- -w routes", ["-w", "routes"], {}),
+        ("show - routes", ["-", "routes"], {}),
+    ],
+)
+def test_options_stand_anywhere(typed: str, words: list[str], options: dict[str, str]) -> None:
+    """`--admin PATH` before or after the verb; options anywhere; `--` ends them."""
+    arguments = parse(typed.split(), OPTIONS)
+    assert (arguments.words, arguments.options) == (words, options)
+
+
+def test_options_of_a_verb_stand_behind_it() -> None:
+    """Before the verb only the options of all verbs are known: what `-c` means depends on the verb."""
+    with pytest.raises(Failure, match="vrouter has no option -c"):
+        parse(["-c", "3", "ping", "10.0.0.1"], OPTIONS)
+
+
+def test_help_tells_of_every_verb_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` of the program and of each verb: on stdout, status 0, no line wider than a terminal of 120."""
+    assert main(["--help"]) == 0
+    assert capsys.readouterr() == (overview() + "\n", "")
+    for name, verb in VERBS.items():
+        assert f"  {name} " in overview()
+        assert main([name, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert text == help_of(name) + "\n"
+        assert all(len(line) <= 120 for line in text.splitlines())
+        for option in (*verb.options, *EVERYWHERE):
+            assert option.text in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints the program's name and version."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vrouter {__version__}\n"
+
+
+async def test_a_client_verb_does_not_load_the_router(cli: Cli) -> None:
+    """A probe runs every few seconds: it loads neither event loop nor stack nor netlink."""
+    done = await cli("health", PYTHONPROFILEIMPORTTIME="1")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "vrouter.cli.client" in loaded
+    heavy = {"asyncio", "uvloop", "msgspec", "pyroute2", "h11", "structlog", "argparse", "vrouter.stack", "http.client"}
+    assert loaded & heavy == set()
