@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from vrouter import __version__
-from vrouter.control import pcapng
+from vrouter import __version__, pcapng
 from vrouter.stack.base.addresses import format_address, format_mac
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.capture import RX, Capture
