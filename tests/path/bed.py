@@ -14,18 +14,16 @@ counters exactly: what is not named must not move. At its end a bed's accounts m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from vrouter.stack import Stack
 from vrouter.stack.base.addresses import parse_address
-from vrouter.stack.base.counters import Stat
-from vrouter.stack.base.drop import DropReason
 from vrouter.stack.device import Device
 from vrouter.stack.l2.neighbour import NeighState
 from vrouter.stack.netns import Netns
 from vrouter.testing import frames
+from vrouter.testing.counters import Counters
 from vrouter.testing.match import Frame
 
 SECOND = 1_000_000_000
@@ -215,44 +213,9 @@ class Bed:
         neigh = station.dev.ns.neigh4.get(station.dev, parse_address(address or station.address)[1])
         return None if neigh is None else neigh.state_at(self.now)
 
-    @contextmanager
-    def expect(
-        self,
-        ns: Netns | None = None,
-        *,
-        rx: int | dict[str, int] = 0,
-        tx: int | dict[str, int] = 0,
-        lo: int = 0,
-        drops: dict[DropReason, int] | None = None,
-        **stats: int,
-    ) -> Iterator[None]:
-        """Within the block exactly these counters of `ns` (r) move, by these numbers.
-
-        `rx` and `tx` are packets over all devices but lo, or by device; `lo` those that go around; `drops` over
-        the whole namespace. The Acct members of `Stat` count only when named, as `close` compares them anyway.
-        """
-        ns = ns or self.r
-        before = _snapshot(ns)
-        yield
-        after = _snapshot(ns)
-        moved = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
-        wanted: dict[str, int] = {f"drop {reason.name}": count for reason, count in (drops or {}).items()}
-        wanted |= {name: count for name, count in stats.items() if count}
-        if lo:
-            wanted["lo rx"] = wanted["lo tx"] = lo
-        for word, value in (("rx", rx), ("tx", tx)):
-            if isinstance(value, dict):
-                wanted |= {f"{name} {word}": count for name, count in value.items() if count}
-            else:
-                devices = [name for name in moved if name.endswith(f" {word}") and not name.startswith("lo ")]
-                total = sum(moved.pop(name) for name in devices)
-                moved |= {word: total} if total else {}
-                wanted |= {word: value} if value else {}
-        moved = {name: n for name, n in moved.items() if not name.startswith("Acct") or name in wanted}
-        if moved != wanted:
-            unexpected = {name: n for name, n in moved.items() if wanted.get(name) != n}
-            missing = {name: n for name, n in wanted.items() if moved.get(name) != n}
-            raise AssertionError(f"moved: {unexpected}; expected: {missing}")
+    def expect(self, ns: Netns | None = None, **expected: Any) -> AbstractContextManager[None]:
+        """`Counters.expect` for `ns` (r): within the block exactly what is named moves, and as it says."""
+        return Counters(ns or self.r).expect(**expected)
 
     def close(self) -> None:
         """The accounts balance, and nothing was sent that nobody looked for."""
@@ -260,21 +223,3 @@ class Bed:
         sources, ends = self.stack.accounts()
         if sum(sources.values()) != sum(ends.values()):
             raise AssertionError(f"{sources} are not {ends}")
-
-
-def _snapshot(ns: Netns) -> dict[str, int]:
-    found = {f"drop {name}": count for name, count in ns.drop_counts().items()}
-    found |= {stat.name: ns.stats[stat] for stat in Stat}
-    for dev in ns.devices.values():
-        found[f"{dev.name} rx"] = dev.rx_packets
-        found[f"{dev.name} tx"] = dev.tx_packets
-    return found
-
-
-def drops_in(bed: Bed, action: Callable[[], object], ns: Netns | None = None) -> dict[str, int]:
-    """Which drops `action` causes in a namespace, by name."""
-    ns = ns or bed.r
-    before = ns.drop_counts()
-    action()
-    after = ns.drop_counts()
-    return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}

@@ -5,6 +5,8 @@ a 10.0.1.2 ── 10.0.1.1 r 10.0.2.1 ── 10.0.2.2 b
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.path.bed import Bed, Station
@@ -24,7 +26,7 @@ def state(station: Station) -> str:
 
 def gaps(times: list[float]) -> list[float]:
     """The time between one and the next."""
-    return [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    return [round(later - earlier, 3) for earlier, later in itertools.pairwise(times)]
 
 
 def probing(bed: Bed) -> Station:
@@ -35,7 +37,7 @@ def probing(bed: Bed) -> Station:
     return station
 
 
-# -- announce -------------------------------------------------------------------------------------------------------------
+# -- announce ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_address_is_announced_twice_and_used_at_once(bed: Bed) -> None:
@@ -79,7 +81,7 @@ def test_nothing_is_sent_by_a_device_that_is_down(bed: Bed) -> None:
     assert [frame for frame in bed.a.arp if frame == ANNOUNCEMENT] == [ANNOUNCEMENT] * 2
 
 
-# -- probe ----------------------------------------------------------------------------------------------------------------
+# -- probe ------------------------------------------------------------------------------------------------------------
 
 
 def test_probing_first(bed: Bed) -> None:
@@ -163,7 +165,7 @@ def test_trials_slow_down_after_ten_conflicts(bed: Bed) -> None:
     assert c.arp == [PROBE]
 
 
-# -- defend -----------------------------------------------------------------------------------------------------------------
+# -- defend -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("op", [1, 2])
