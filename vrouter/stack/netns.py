@@ -216,6 +216,9 @@ class Netns:
             self._sysctl.device_removed(dev.name)
         for sock in list(self.sockets):
             sock.device_removed(dev)
+        for capture in dev.captures:  # whoever may see this namespace may not see the next one
+            capture.devices.remove(dev)
+        dev.captures = ()
         if dev.drops is not None:
             for index in range(N_REASONS):
                 self.drops[index] += dev.drops[index]
