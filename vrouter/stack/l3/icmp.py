@@ -133,7 +133,8 @@ def _echo_reply(pkt: Packet, group: bool) -> Packet:
     buf[off] = icmp.ECHO_REPLY
     value = update16(icmp.checksum(buf, off), icmp.ECHO << 8, icmp.ECHO_REPLY << 8)
     buf[off + 2], buf[off + 3] = value >> 8, value & 0xFF
-    if not value:  # right, but for a message of nothing but zeros, to which RFC 1624 gives the other zero
+    if not value or pkt.flags & CSUM_OK:
+        # RFC 1624 gives a message of nothing but zeros the other zero; and nobody looked at what a device vouched for.
         icmp.emit(buf, off, reply.end, icmp.ECHO_REPLY, buf[off + 1], icmp.rest(buf, off))
     return reply
 
