@@ -66,7 +66,7 @@ def error_source(ip: IpState, pkt: Packet) -> int:
     the message leaves (RFC 1812 4.3.2.4), or with ``icmp_errors_use_inbound_ifaddr`` that of the one it came in by."""
     if ip.is_local(pkt.dst):
         return pkt.dst
-    if ip.ns.conf.icmp_errors_use_inbound_ifaddr and isinstance(pkt.iif, Device):
+    if ip.ns.conf.icmp_errors_use_inbound_ifaddr and isinstance(pkt.iif, Device) and pkt.iif.ns is ip.ns:
         return ip.select_source(pkt.iif, pkt.src)
     return 0
 
