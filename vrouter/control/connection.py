@@ -112,7 +112,7 @@ class Connection:
     async def refuse(self, refused: Refused) -> None:
         """Answer with an error without having read a request, and end."""
         with contextlib.suppress(ConnectionError, TimeoutError, h11.ProtocolError):
-            await self._send(refused_response(refused), head_only=False)
+            await self._send(refused_response(refused), last=True)
             await self._linger()
         await self._finish()
 
@@ -133,7 +133,7 @@ class Connection:
             request = await self._read_request()
         except Refused as refused:
             self.busy = True
-            await self._send(refused_response(refused), head_only=False)
+            await self._send(refused_response(refused), last=True)
             await self._linger()
             return False
         if request is None:
@@ -171,6 +171,10 @@ class Connection:
                 event = await self._event()
                 if not isinstance(event, h11.Request):
                     return None
+                # h11 bounds a head that is not whole yet; one that came in one piece is measured here.
+                size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
+                if size > self.limits.head_bytes:
+                    raise Refused(431, "EMSGSIZE", f"the head has more than {self.limits.head_bytes} bytes")
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 request = Request(event.method.decode(), event.target.decode("latin-1"), headers)
                 await self._read_body(request)
@@ -220,12 +224,13 @@ class Connection:
             self.writer.transport.abort()
             raise
 
-    async def _send(self, response: Response, *, head_only: bool) -> None:
+    async def _send(self, response: Response, *, head_only: bool = False, last: bool = False) -> None:
         headers = [(b"Content-Type", response.media.encode()), *response.headers]
         if response.stream is None:
             if response.status != HTTPStatus.NO_CONTENT:
                 headers.append((b"Content-Length", str(len(response.body)).encode()))
-        if response.stream is not None or self.closing.is_set() or self.http.their_state is not h11.DONE:
+        last = last or response.stream is not None or self.closing.is_set()
+        if last or self.http.their_state is not h11.DONE:
             headers.append((b"Connection", b"close"))
         head = h11.Response(
             status_code=response.status, headers=headers, reason=HTTPStatus(response.status).phrase.encode()

@@ -37,6 +37,11 @@ class Refused(Exception):
         super().__init__(message)
 
 
+def errno_name(number: int) -> str:
+    """The name of an errno; of two names, the one that Linux's manual pages use."""
+    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode.get(number, "EIO")
+
+
 def refusal(error: Exception) -> Refused | None:
     """The answer to an exception that a caller has caused; None for one that is a fault of the program."""
     if isinstance(error, Refused):
@@ -55,7 +60,7 @@ def refusal(error: Exception) -> Refused | None:
     if isinstance(error, OSError):
         number = error.errno or errno.EIO
         text = error.strerror or str(error) or os.strerror(number)
-        return Refused(STATUS.get(number, 422), errno.errorcode.get(number, "EIO"), text)
+        return Refused(STATUS.get(number, 422), errno_name(number), text)
     if isinstance(error, KeyError):
         return Refused(404, "ENOENT", str(error.args[0]) if error.args else "no such object")
     if isinstance(error, ValueError):
