@@ -4,7 +4,7 @@
 
 The same as `namespaces` makes, by the fewest system calls: unshare, four netlink messages, socket and bind; no name in
 a file system and no process for each. The namespaces end with this process. Prints a JSON object: `ns_each`, `kib_each`
-(what the kernel reports as available memory less; other programs of the machine disturb it).
+(growth of the memory that the kernel itself uses; other programs of the machine disturb it).
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def _make(libc: ctypes.CDLL, hub: int, number: int) -> socket.socket:
     return sock
 
 
-def _available_kib() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1])
-    raise ValueError("no MemAvailable")
+def _kernel_kib() -> int:
+    """Memory that is neither free nor a program's nor the page cache's, so the kernel's own."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    return kib["MemTotal"] - sum(kib[name] for name in ("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages"))
 
 
 def main() -> None:
@@ -79,10 +79,10 @@ def main() -> None:
     if libc.unshare(_CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
     hub = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    kib, start = _available_kib(), time.perf_counter_ns()
+    kib, start = _kernel_kib(), time.perf_counter_ns()
     sockets = [_make(libc, hub, number) for number in range(count)]
     took = time.perf_counter_ns() - start
-    kib -= _available_kib()
+    kib = _kernel_kib() - kib
     bound = sum(sock.getsockname() == (ADDRESS, PORT) for sock in sockets)
     json.dump({"ns_each": took // count, "kib_each": kib / count, "answered": bound}, sys.stdout)
     print()

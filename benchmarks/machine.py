@@ -57,7 +57,7 @@ def facts() -> list[str]:
     )
     return [
         f"{len(_CORES)} cores ({model}), {shared}; {pages / 2**30:.1f} GiB",
-        f"Linux {platform.release()}",
+        f"Linux {platform.release().partition('-')[0]}",
         f"{platform.python_implementation()} {platform.python_version()}",
     ]
 

@@ -217,13 +217,13 @@ def _namespaces(results: Results) -> str:
         times = [run["ns_each"] for run in runs]
         kib = [run["kib_each"] for run in runs]
         rows.append([name, spread(times, 1000), f"{statistics.median(times) / kernel:.2f}", spread(kib, 1, 1)])
-    runs = len(results.namespaces)
+    times_made = len(results.namespaces)
     opening, closing = results.taps["open_each"] / 1e6, results.taps["close_each"] / 1e6
     return f"""## {results.namespaces_count} namespaces
 
-Each with `lo`, one end of a veth pair, the same address and a UDP socket on the same port; {runs} runs, each in a
+Each with `lo`, one end of a veth pair, the same address and a UDP socket on the same port; {times_made} runs, each in a
 process of its own. The kernel's by unshare(2) and netlink, the fewest system calls that do it. Memory is resident
-memory here, and what the kernel has less available there.
+memory here, and memory that the kernel itself uses there.
 
 {_table(["", "µs each", "ratio to the kernel", "KiB each"], rows)}
 TAPs apart, {results.taps_count} of them: {opening:.2f} ms each to open and set up, {closing:.2f} ms each to remove and
@@ -236,16 +236,16 @@ def _starts(results: Results) -> str:
     for kernel_ends, name in ((True, "with the kernel's ends set up"), (False, "without")):
         starts = results.starts[kernel_ends]
         if not starts.ready:
-            rows.append([name, "*not measured*", "", ""])
+            rows.append([name, "*not measured*", "", "", ""])
             continue
         idle = f"{100 * max(starts.idle):.2f}" if starts.idle else ""
-        rows.append([name, spread(starts.ready, 0.001), spread(starts.mib, 1, 1), idle])
+        rows.append([name, spread(starts.ready, 0.001), spread(starts.cpu, 0.001), spread(starts.mib, 1, 1), idle])
     return f"""## Start
 
 `vrouter run` with configs/router.toml, from the start of the process to its readiness notification; with the kernel's
 ends it makes and sets up two kernel namespaces as well.
 
-{_table(["", "ready after ms", "resident MiB", "idle, % of a core"], rows)}"""
+{_table(["", "ready after ms", "of it processor ms", "resident MiB", "idle, % of a core"], rows)}"""
 
 
 # --------------------------------------------------------------------------------------------------------------- stages
@@ -269,8 +269,9 @@ def _stages(results: Results) -> str:
         rows.append([what, f"{ns:,.0f}", *([f"{ns:,.0f}"] + [""] * (len(WAYS) - 1))])
     return f"""## Profile: what a packet costs, in ns
 
-Each stage called by itself with what it has on that way, an 18-byte datagram (or ping) from one host to: another
-(forward), a socket here (deliver), our own address (ping), a host behind a route short-cut, a host behind a veth pair.
-A cell is the stage's cost times how often the way has it. Writing a frame includes the kernel's own way up to a socket.
+The least of many runs, in one process and without TAPs. Each stage called by itself with what it has on that way, an
+18-byte datagram (or ping) from one host to: another (forward), a socket here (deliver), our own address (ping), a host
+behind a route short-cut, a host behind a veth pair. A cell is the stage's cost times how often the way has it.
+Writing a frame includes the kernel's own way up to a socket.
 
 {_table(["stage", "once", *WAYS], rows)}"""

@@ -50,7 +50,8 @@ class Site:
     def up(self, number: int) -> Iterator[Site]:
         """Bring it up. What prevents that becomes ``error``, so that the others are measured nevertheless."""
         self.name_namespaces(number)
-        with ExitStack() as stack:
+        stack = ExitStack()
+        try:
             try:
                 self.build(stack)
                 for pid in self.pids:
@@ -61,6 +62,11 @@ class Site:
             except (CommandError, OSError) as error:
                 self.error = _without_paths(str(error))
             yield self
+        finally:
+            try:
+                stack.close()
+            except CommandError as error:  # no reason to lose what was measured
+                print(f"{self.name}, taken down: {error}", file=sys.stderr)
 
     def build(self, stack: ExitStack) -> None:
         """Make everything; `stack` undoes it."""

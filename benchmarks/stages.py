@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import timeit
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,35 +222,6 @@ def _scope(world: World) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cost(statement: str, scope: dict[str, Any], loops: int, repeats: int) -> float:
-    """ns for one execution: the median of the runs."""
-    runs = timeit.repeat(statement, globals=scope, number=loops, repeat=repeats)
-    return statistics.median(runs) / loops * 1e9
-
-
-def measure(loops: int = 20_000, repeats: int = 7) -> Costs:
-    """Check every way, then measure every stage and every way."""
-    world = World()
-    for way in world.ways.values():
-        world.check(way)
-    ways = {way.name: _way_cost(world, way, loops // 4, repeats) for way in world.ways.values()}
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        edge = {size: runner.run(_edge_cost(size, loops // 4, repeats)) for size in (1, BURST)}
-    stages = _stages()
-    scope = _scope(World())
-    for stage in stages:
-        both = _cost(f"{stage.reset}; {stage.call}", scope, loops, repeats)
-        stage.ns = max(0.0, both - _cost(stage.reset, scope, loops, repeats))
-    return Costs(stages, ways, edge)
-
-
-def _way_cost(world: World, way: Way, loops: int, repeats: int) -> float:
-    scope = {"receive": world.stack.receive, "take": world.stack.take_egress, "lan": world.lan, "frame": way.frame,
-             "read": world.socket.recvfrom}  # fmt: skip
-    finish = "take()" if way.out else "read(64, now=now)"
-    return _cost(f"receive(lan, frame, now); {finish}", {**scope, "now": NOW}, loops, repeats)
-
-
 class _MemoryTap:
     """What the driver needs of a TAP: the same burst again and again, and an end for what is written."""
 
@@ -271,19 +243,65 @@ class _MemoryTap:
         raise OSError("never gone")
 
 
-async def _edge_cost(size: int, loops: int, repeats: int) -> float:
-    """ns for each frame of bursts of `size` through the driver and the forward way, without system calls."""
+class _Timer:
+    """Times a statement again and again and keeps the least: what disturbs can only add to it."""
+
+    def __init__(self, statement: str, scope: dict[str, Any]) -> None:
+        self._timer = timeit.Timer(statement, globals=scope)
+        self.ns = float("inf")
+
+    def run(self, loops: int) -> None:
+        """One run more."""
+        self.ns = min(self.ns, self._timer.timeit(loops) / loops * 1e9)
+
+
+def measure(loops: int = 5_000, repeats: int = 25) -> Costs:
+    """Check every way, then measure every stage and every way, all in turn."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure(loops, repeats))
+
+
+async def _measure(loops: int, repeats: int) -> Costs:
+    world = World()
+    for way in world.ways.values():
+        world.check(way)
+    ways = {way.name: _way_timer(world, way) for way in world.ways.values()}
+    stages, scope = _stages(), _scope(World())
+    pairs = [(_Timer(f"{stage.reset}; {stage.call}", scope), _Timer(stage.reset, scope)) for stage in stages]
+    async with AsyncExitStack() as stack:
+        edge = {size: await stack.enter_async_context(_edge_timer(size)) for size in (1, BURST)}
+        for _ in range(repeats):
+            for timer in (*ways.values(), *(timer for pair in pairs for timer in pair)):
+                timer.run(loops)
+            for size, timer in edge.items():
+                timer.run(max(1, loops // size))
+    for stage, (whole, reset) in zip(stages, pairs, strict=True):
+        stage.ns = max(0.0, whole.ns - reset.ns)
+    return Costs(
+        stages,
+        {name: timer.ns for name, timer in ways.items()},
+        {size: timer.ns / size for size, timer in edge.items()},
+    )
+
+
+def _way_timer(world: World, way: Way) -> _Timer:
+    scope = {"receive": world.stack.receive, "take": world.stack.take_egress, "lan": world.lan, "frame": way.frame}
+    finish = "take()" if way.out else "read(64, now=now)"
+    return _Timer(f"receive(lan, frame, now); {finish}", {**scope, "read": world.socket.recvfrom, "now": NOW})
+
+
+@asynccontextmanager
+async def _edge_timer(size: int) -> AsyncIterator[_Timer]:
+    """Times bursts of `size` through the driver and the forward way, without system calls."""
     world = World()
     driver = Driver(world.stack, asyncio.get_running_loop(), lambda: NOW)
     taps = [_MemoryTap([world.ways["forward"].frame] * size), _MemoryTap([])]
     try:
         port, _ = [driver.add_port(tap, device) for tap, device in zip(taps, (world.lan, world.wan), strict=True)]
-        turns = max(1, loops // size)
-        cost = _cost("readable(port)", {"readable": driver._readable, "port": port}, turns, repeats) / size
-        if taps[1].written != turns * repeats * size:
-            raise ValueError(f"{taps[1].written} frames written of {turns * repeats * size}")
-        return cost
+        yield _Timer("readable(port)", {"readable": driver._readable, "port": port})
     finally:
         await driver.close()
         for tap in taps:
             os.close(tap.fd)
+    if not taps[1].written or taps[1].written % size:
+        raise ValueError(f"{taps[1].written} frames written, which is no number of bursts of {size}")

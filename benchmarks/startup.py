@@ -16,9 +16,10 @@ from benchmarks.sites import run_vrouter
 
 @dataclass(slots=True)
 class Starts:
-    """Of one variant, a value a run: seconds to readiness, resident MiB, and seconds of work a second when idle."""
+    """Of one variant, a value a run: seconds to readiness, of which work; resident MiB; work for each second idle."""
 
     ready: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     mib: list[float] = field(default_factory=list)
     idle: list[float] = field(default_factory=list)
 
@@ -33,6 +34,7 @@ def start_once(starts: Starts, *, kernel_ends: bool, idle_seconds: float) -> Non
         running = run_vrouter(directory, lan_host, wan_host, netns, kernel_ends=kernel_ends)
         pid, _, took = stack.enter_context(running)
         starts.ready.append(took / 1e9)
+        starts.cpu.append(sum(cpu_seconds(pid)))
         if idle_seconds:
             time.sleep(1)
             before = sum(cpu_seconds(pid))
