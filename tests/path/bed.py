@@ -140,7 +140,7 @@ class Bed:
     ) -> Station:
         """A new device of `ns` called `name` with `address`, and a station with the address `peer` at its wire."""
         dev = ns.add_device(name, mtu=mtu, vnet_hdr=vnet_hdr, now=self.now)
-        station = Station(self, dev, peer, b"\x02\0\0\0\x99" + bytes((len(self.stations) + 1,)))
+        station = Station(self, dev, peer, b"\x02\0\0\x99" + (len(self.stations) + 1).to_bytes(2, "big"))
         self.stations[dev] = station
         if address:
             ns.add_address(dev, address, now=self.now)

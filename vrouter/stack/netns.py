@@ -204,12 +204,12 @@ class Netns:
             raise OSError(errno.EOPNOTSUPP, "lo belongs to its namespace")
         dev.removed = True
         dev.refresh()
+        if self._neigh4 is not None:  # before the addresses: what waits dies of the device's end, not of theirs
+            self._neigh4.flush(dev, static=True, reason=DropReason.NS_CLOSING)
         for a in list(dev.addresses):
             self._forget_address(a, now)
         self.ip4.main.remove_where(lambda r: r.dev is dev)
         self.ip4.local.remove_where(lambda r: r.dev is dev)
-        if self._neigh4 is not None:
-            self._neigh4.flush(dev, static=True, reason=DropReason.NS_CLOSING)
         if self._acd is not None:
             self._acd.device_removed(dev)
         if self._sysctl is not None:
