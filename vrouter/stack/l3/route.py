@@ -67,8 +67,8 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
 
     `src` is 0 to have one chosen; `oif` binds to a device (SO_BINDTODEVICE, IP_MULTICAST_IF). A group or the limited
     broadcast without `oif` goes where the default route goes (Linux's ip_route_output_key_hash_rcu).
-    A source that is no address of this namespace (any more) is refused, and so is a loopback one that would go out on a
-    wire or into another namespace (RFC 1122 3.2.1.3 (g)).
+    A source that is no address of this namespace (any more) is refused, and so are loopback addresses that would go out
+    on a wire or into another namespace (RFC 1122 3.2.1.3 (g)).
     """
     if src and src not in ip.owners and not ip.is_local(src):
         return BAD_SOURCE
@@ -100,6 +100,6 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
     refusal = REFUSALS.get(route.type)
     if refusal is not None:
         return refusal
-    if src >> 24 == 127 and route.type != LOCAL and is_abroad(route.dev):
-        return BAD_SOURCE
+    if (src >> 24 == 127 or dst >> 24 == 127) and route.type != LOCAL and is_abroad(route.dev):
+        return NO_ROUTE if dst >> 24 == 127 else BAD_SOURCE
     return route, src or route.src or ip.select_source(route.dev, dst if route.via < 0 else route.via)
