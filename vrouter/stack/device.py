@@ -113,9 +113,10 @@ class Device:
         return f"<Device {self.name} of {self.ns.name or '-'}>"
 
     def set_mtu(self, mtu: int) -> None:
-        """Change the MTU, in bytes of IP packet."""
+        """Change the MTU, in bytes of IP packet. A smaller one bounds what is sent: the link's other end goes on as it
+        was, and what it sends is received (RFC 1812 3.3.4)."""
         self.mtu = mtu
-        self.max_frame = mtu + VLAN_OVERHEAD
+        self.max_frame = max(self.max_frame, mtu + VLAN_OVERHEAD)
 
     def refresh(self) -> None:
         """Recompute ``ready`` after a change of ``up``, ``carrier`` or the namespace."""

@@ -79,6 +79,16 @@ def test_the_largest_frame_is_the_mtu_with_header_and_tag() -> None:
     assert ethernet_input(lan, Packet.from_frame(frame(payload=bytes(1505)))) == DropReason.FRAME_TOO_LONG
 
 
+def test_a_smaller_mtu_bounds_only_what_is_sent() -> None:
+    """RFC 1812 3.3.4: what the link can carry is received although the MTU became smaller; a larger one counts."""
+    lan = Bed().lan
+    lan.set_mtu(1000)
+    assert ethernet_input(lan, Packet.from_frame(frame(payload=bytes(1504)))) == 0
+    lan.set_mtu(2000)
+    assert ethernet_input(lan, Packet.from_frame(frame(payload=bytes(2004)))) == 0
+    assert ethernet_input(lan, Packet.from_frame(frame(payload=bytes(2005)))) == DropReason.FRAME_TOO_LONG
+
+
 def test_a_superframe_may_be_longer_than_the_mtu() -> None:
     """VIRTIO 1.2 5.1.6: with a GSO type the frame stands for many."""
     lan = Bed().lan

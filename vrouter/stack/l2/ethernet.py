@@ -10,7 +10,7 @@ The first check that fails names the reason:
 
 ====================  ================================================================================================
 PKT_TOO_SMALL         no room for the header (or for the tag that it announces)
-FRAME_TOO_LONG        over the device's largest frame, which is its MTU, a header and a tag; a superframe may be longer
+FRAME_TOO_LONG        over the device's largest frame: its largest MTU, a header and a tag; a superframe may be longer
 ETH_SRC_INVALID       the source is a group (IEEE 802.3 3.2.3)
 OTHERHOST             for another station, or for a group that nobody here joined
 NS_UNMAPPED           tagged for a VLAN: tags that belong to somebody were taken off before this
