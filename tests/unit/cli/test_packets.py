@@ -13,7 +13,7 @@ from scapy.utils import RawPcapNgReader
 
 from vrouter.cli.capture import Reader, blocks
 from vrouter.cli.packet_text import describe
-from vrouter.control import pcapng
+from vrouter import pcapng
 
 MAC = bytes.fromhex("020000000001")
 NOW = 1_700_000_000_123_456_789
