@@ -107,6 +107,12 @@ class Client:
         assert isinstance(event, h11.Response), event
         return Answer(event.status_code, {name.decode(): value.decode() for name, value in event.headers})
 
+    async def piece(self) -> bytes:
+        """The next piece of a stream that goes on."""
+        event = await self.event()
+        assert isinstance(event, h11.Data), event
+        return bytes(event.data)
+
     async def pieces(self) -> AsyncIterator[bytes]:
         while isinstance(event := await self.event(), h11.Data):
             yield bytes(event.data)
@@ -118,13 +124,13 @@ class Client:
         return answer
 
     async def ask(self, method: str, target: str, body: Any = None, **headers: str) -> Answer:
+        if self.http.our_state is not h11.IDLE:  # a stream was the last answer of its connection
+            self.close()
+            await self.open()
         await self.send(method, target, None if body is None else json.dumps(body).encode(), **headers)
         found = await self.answer()
         if self.http.our_state is h11.DONE and self.http.their_state is h11.DONE:
             self.http.start_next_cycle()
-        else:  # a stream was the last answer of its connection
-            self.close()
-            await self.open()
         return found
 
     async def ended(self) -> bytes:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 64
 _PATH_MAX_BYTES: Final = 107  # sockaddr_un
+_ACCEPT_TURNS: Final = 4  # of the loop, until a connection that it has accepted reaches `accept` and is gone
 _UCRED: Final = struct.Struct("3i")
 
 
@@ -89,6 +90,9 @@ class Server:
 
     def _acceptor(self, dispatcher: Dispatcher) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self._closing.is_set():  # it had been accepted, but nobody was told yet
+                writer.transport.abort()
+                return
             answer = self._answering(dispatcher)
             connection = Connection(reader, writer, answer, self.limits, self._closing)
             full = len(self._connections) >= self.limits.connections
@@ -140,6 +144,8 @@ class Server:
         for listener in self._listeners:
             await listener.wait_closed()
         self._listeners.clear()
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
 
 
 class _Place:
