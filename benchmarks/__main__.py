@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import smoke, stages, startup
-from benchmarks.commands import CommandError, module, run
+from benchmarks.commands import CommandError, compiled, module, run
 from benchmarks.peers import peer_sites
 from benchmarks.report import Results, text
 from benchmarks.sites import CopierSite, KernelSite, Site, VrouterSite
@@ -37,9 +37,10 @@ def main() -> int:
         print("benchmarks: needs root and /dev/net/tun, for TAPs and kernel namespaces", file=sys.stderr)
         return 3
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was made is removed then, too
-    if given.smoke:
-        return smoke.main()
-    results = _measure(given.peers)
+    with compiled():
+        if given.smoke:
+            return smoke.main()
+        results = _measure(given.peers)
     if given.output is None:
         print(text(results))
     else:

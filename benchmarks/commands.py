@@ -19,6 +19,20 @@ class CommandError(RuntimeError):
     """A program failed; the text is the last line that it wrote."""
 
 
+@contextmanager
+def compiled() -> Iterator[None]:
+    """Within the block Python programs keep their bytecode, as after an installation, whatever the environment says."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="vrouter-bench-") as cache:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = cache
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
 def module(name: str) -> list[str]:
     """The words that run a module of this package."""
     return [sys.executable, "-m", f"benchmarks.{name}"]

@@ -174,7 +174,13 @@ def router_config(lan_host: str, wan_host: str, *, kernel_ends: bool = True) -> 
 
 @contextmanager
 def run_vrouter(
-    directory: Path, lan_host: str, wan_host: str, netns: str, *, kernel_ends: bool = True
+    directory: Path,
+    lan_host: str,
+    wan_host: str,
+    netns: str,
+    *,
+    kernel_ends: bool = True,
+    env: dict[str, str] | None = None,
 ) -> Iterator[tuple[int, str, int]]:
     """A router in the kernel namespace `netns`: its process id, its admin socket, and the ns that it took to be ready.
 
