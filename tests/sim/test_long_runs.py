@@ -1,4 +1,4 @@
-"""Hours of virtual time in a small network where everything goes wrong all the time; then it must be as on the first day.
+"""Hours of virtual time in a small network where everything goes wrong all the time; then all is as on the first day.
 
 ::
 
@@ -12,10 +12,8 @@ import contextlib
 from random import Random
 from typing import Any
 
-import pytest
-
 from vrouter.stack.base.drop import DropReason
-from vrouter.testing import Lab, Node, UdpPort
+from vrouter.testing import Lab, Node, UdpPort, frames
 
 HOUR = 3600
 CALM = 120.0  # s: longer than any timer of what is under way
@@ -106,8 +104,6 @@ class Town:
 
     def _half_datagram(self) -> bytes:
         """The first fragment of a datagram that never comes."""
-        from vrouter.testing import frames
-
         host = self.rng.choice(self.hosts)
         packet = frames.ipv4_udp(self.b.addr, host.addr, 9, 9, bytes(3000), ident=self.rng.randrange(65536))
         return frames.fragments(packet, 576)[0]
@@ -163,12 +159,11 @@ class Town:
         return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_three_hours_of_trouble(seed: int) -> None:
+def test_three_hours_of_trouble() -> None:
     """After hours of loss, duplicates, disorder, flaps and churn every table is as after the first hour, the accounts
     are exact, what was answered was asked, and the network works."""
-    with Lab(seed=seed, resolve=True) as lab:
-        town = Town(lab, seed)
+    with Lab(seed=1, resolve=True) as lab:
+        town = Town(lab, 1)
         first: dict[str, dict[str, int]] = {}
         for hour in range(3):
             for wire in lab.wires:
