@@ -199,3 +199,11 @@ def test_an_error_for_nobody_changes_nothing(bed: Bed) -> None:
     assert (list(bed.r.ip4.main), bed.neigh(bed.b)) == (routes, neigh)
     assert sock.send(b"still here", now=bed.now) == 10
     assert bed.b.received == [match.udp(payload=b"still here")]
+
+
+def test_a_timestamp_reply_reflects_the_recorded_route(bed: Bed) -> None:
+    """RFC 1122 3.2.2.8: record route and timestamp options come back as with echo, TOS and precedence too."""
+    message = frames.icmp(13, 0, 1, bytes(12))
+    bed.a.send(icmp_to("10.0.1.1", message, options=bytes((7, 11, 4, *bytes(8))), tos=0xB8))
+    address = bytes((10, 0, 1, 1))
+    assert bed.a.received == [match.icmp4(type=14, tos=0xB8, options=bytes((7, 11, 12)) + address * 2 + b"\0")]
