@@ -413,7 +413,7 @@ class Netns:
         route = self.ip4.main.remove(prefix, length, metric=metric, via=gateway, dev=device, target=netns)
         self.stack.events.add(now, EventKind.ROUTE_DEL, self.name, to=to)
         if route.target is not None and not any(r.target == route.target for r in self.ip4.main):
-            self.crossings.pop(route.target, None)
+            self.forget_crossing(route.target)
         return route
 
     def _check_gateway(self, gateway: int, dev: Device | None) -> Device:
@@ -438,7 +438,16 @@ class Netns:
         if crossing is None:
             crossing = self.crossings[target] = Crossing(self, target)
             crossing.target = self.stack.namespaces.get(target)
+            self.stack.crossings_to.setdefault(target, []).append(crossing)
         return crossing
+
+    def forget_crossing(self, target: str) -> None:
+        """The last route to `target` is gone: the short-cut and its counters go with it."""
+        crossing = self.crossings.pop(target)
+        others = self.stack.crossings_to[target]
+        others.remove(crossing)
+        if not others:
+            del self.stack.crossings_to[target]
 
     def accepts(self, source: str) -> bool:
         """Whether `accept_from` lets the namespace at path `source` cross into this one."""

@@ -18,7 +18,7 @@ from vrouter.stack.base.events import EventKind, EventLog
 from vrouter.stack.base.packet import HEADROOM, PAD, Packet
 from vrouter.stack.base.rng import Rng
 from vrouter.stack.base.timers import TimerHeap, TimerKind
-from vrouter.stack.crossing import veth_record
+from vrouter.stack.crossing import Crossing, veth_record
 from vrouter.stack.device import Device
 from vrouter.stack.netns import Netns
 from vrouter.stack.pipeline import Pipeline
@@ -45,6 +45,7 @@ class Stack:
         "_gone_tx",
         "_subsystems",
         "_timer_dispatch",
+        "crossings_to",
         "drops",
         "events",
         "identity",
@@ -64,6 +65,7 @@ class Stack:
         self.timers = TimerHeap()
         self.events = EventLog()
         self.namespaces: dict[str, Netns] = {}
+        self.crossings_to: dict[str, list[Crossing]] = {}  # short-cuts by the path that they lead to
         self.ready: list[tuple[Any, int]] = []
         self.drops = new_drops()  # of frames that no namespace owns
         self.unmapped = 0  # how many such frames came in
@@ -95,10 +97,8 @@ class Stack:
         self.namespaces[name] = ns
         for init, _ in self._subsystems:
             init(ns)
-        for other in self.namespaces.values():
-            crossing = other.crossings.get(name)
-            if crossing is not None:
-                crossing.target = ns
+        for crossing in self.crossings_to.get(name, ()):
+            crossing.target = ns
         self.events.add(now, EventKind.NETNS_ADD, name)
         return ns
 
@@ -122,10 +122,10 @@ class Stack:
                 self.remove_device(dev, now=now)
         ns.close(now)
         del self.namespaces[ns.name]
-        for other in self.namespaces.values():
-            crossing = other.crossings.get(ns.name)
-            if crossing is not None:
-                crossing.target = None
+        for crossing in self.crossings_to.get(ns.name, ()):
+            crossing.target = None
+        for target in list(ns.crossings):
+            ns.forget_crossing(target)
         self._gone_drops += sum(ns.drops)
         for index, count in enumerate(ns.stats):
             self._gone_stats[index] += count
