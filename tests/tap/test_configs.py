@@ -342,7 +342,7 @@ def test_two_namespaces(deploy: Callable[..., Deployment]) -> None:
 def test_overlapping_tenants(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
     """configs/overlapping-tenants.toml: equal addresses side by side, one crossing that works and one that is refused.
 
-    DESIGN 4: a crossing that the target does not accept is CROSSING_DENIED, counted, and answered with
+    A crossing that the target does not accept is CROSSING_DENIED, counted, and answered with
     "administratively prohibited" (RFC 1812 5.2.7.1, code 13).
     """
     tenants = deploy("overlapping-tenants.toml")
@@ -406,7 +406,7 @@ def test_sidecar(deploy: Callable[..., Deployment], new_netns: Callable[[], str]
 
 
 def test_a_start_over_the_leftovers_of_a_kill(deploy: Callable[..., Deployment]) -> None:
-    """DESIGN 5: after a SIGKILL the next start succeeds over its own leftovers, and its end removes them."""
+    """After a SIGKILL the next start succeeds over its own leftovers, and its end removes them."""
     router = deploy("router.toml")
     lan = router.host("lan")
     router.kill()
@@ -442,7 +442,7 @@ def test_a_deleted_tap_and_a_link_that_is_down_come_back(
 
 
 def test_one_admin_socket_one_router(deploy: Callable[..., Deployment]) -> None:
-    """DESIGN 6: a second router on the same socket is refused with status 1 and one line, and leaves nothing."""
+    """A second router on the same socket is refused with status 1 and one line, and leaves nothing."""
     router = deploy("router.toml")
     second = deploy("two-namespaces.toml", start=False)
     done = subprocess.run(
@@ -461,7 +461,7 @@ def test_one_admin_socket_one_router(deploy: Callable[..., Deployment]) -> None:
 
 
 def test_a_second_router_by_the_same_file(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
-    """DESIGN 5: a name held by somebody else is refused with who holds it; the first router does not notice."""
+    """A name held by somebody else is refused with who holds it; the first router does not notice."""
     router = deploy("router.toml")
     assert router.process is not None
     done = subprocess.run(
