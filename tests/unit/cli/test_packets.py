@@ -11,9 +11,9 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import RawPcapNgReader
 
+from vrouter import pcapng
 from vrouter.cli.capture import Reader, blocks
 from vrouter.cli.packet_text import describe
-from vrouter import pcapng
 
 MAC = bytes.fromhex("020000000001")
 NOW = 1_700_000_000_123_456_789
