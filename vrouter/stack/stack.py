@@ -253,6 +253,10 @@ class Stack:
 
     def egress_failed(self, dev: Device, frame_bytes: int, reason: DropReason) -> None:
         """The driver could not send a frame that was counted as transmitted: it was dropped instead."""
+        if dev.removed:  # its totals are the stack's by now
+            self._gone_tx -= 1
+            self.drops[reason] += 1
+            return
         dev.tx_packets -= 1
         dev.tx_bytes -= frame_bytes
         dev.count_drop(reason)
