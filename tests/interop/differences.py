@@ -140,10 +140,10 @@ def _rows() -> dict[str, Difference]:
     add("RFC 3927 7", _silence, "source 169.254.1.1 through", "to 169.254.7.7")
     add("RFC 1812 4.3.2.7", _silence, "bc_forwarding, ttl 1")
     add("RFC 1122 3.3.6", _silence, "echo in a broadcast frame")
-    add("RFC 1812 3.3.2", _silence, "a source mac of a group")
+    add("IEEE 802.3 3.2.3", _silence, "a source mac of a group")
     add("RFC 826", _silence, "arp from another subnet", "arp from B's subnet", "arp, hardware of ieee 802")
     add(
-        "RFC 1812 4.3.2.6",
+        "RFC 1812 4.3.2.3",
         _errors_without_options,
         "ttl 1, record route",
         "record route, redirect",
@@ -153,10 +153,10 @@ def _rows() -> dict[str, Difference]:
         "option timestamp, twice",
         "option timestamp, twice, echo",
     )
-    add("RFC 1812 4.3.2.6", _delivered_error_without_options, "record route, closed port")
+    add("RFC 1812 4.3.2.3", _delivered_error_without_options, "record route, closed port")
     add("RFC 1812 5.3.12.3", _net_unreachable, "egress down, its own address")
     add("RFC 1812 4.2.2.3", _reserved_flag_kept, "too big, reserved flag and tos")
-    add("RFC 791 3.1", _no_nops, "too big, record route and router alert", "record route in the first piece")
+    add("RFC 791 3.2", _no_nops, "too big, record route and router alert", "record route in the first piece")
     add(
         "RFC 1812 4.2.2.2",
         _stamped_by_b,
