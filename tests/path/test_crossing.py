@@ -79,7 +79,7 @@ def hook_log(ns: Netns, log: list[tuple[str, str, str]]) -> None:
 
 
 def test_an_accepted_packet_arrives(pair: Pair) -> None:
-    """DESIGN 4: forwarded in the target alone, so TTL falls once; the crossing is one transmit and one receive."""
+    """Forwarded in the target alone, so TTL falls once; the crossing is one transmit and one receive."""
     with pair.bed.expect(pair.red, rx=1, **OUT), pair.bed.expect(pair.blue, tx=1, **IN):
         sent = pair.send(ttl=64)
     assert pair.z.received == [match.udp(src="10.0.1.2", dst="10.9.0.2", ttl=63, eth_dst=pair.z.mac)]
@@ -94,7 +94,7 @@ def test_an_accepted_packet_arrives(pair: Pair) -> None:
 
 
 def test_the_way_back_is_a_crossing_of_its_own(pair: Pair) -> None:
-    """DESIGN 4: each direction is declared for itself."""
+    """Each direction is declared for itself."""
     with pair.bed.expect(pair.blue, rx=1, **OUT), pair.bed.expect(pair.red, tx=1, **IN):
         pair.z.send(frames.ipv4_udp("10.9.0.2", "10.0.1.2", 7, 1000, b"back"))
     assert pair.a.received == [match.udp(src="10.9.0.2", payload=b"back", ttl=63)]
@@ -116,7 +116,7 @@ def test_the_way_back_is_a_crossing_of_its_own(pair: Pair) -> None:
 
 @pytest.mark.parametrize("how", ["not accepted", "other names", "removed"])
 def test_a_denied_packet_is_answered_and_counted_at_the_source(pair: Pair, how: str) -> None:
-    """DESIGN 4, RFC 1812 5.2.7.1: communication administratively prohibited, code 13; nothing reaches the target."""
+    """RFC 1812 5.2.7.1: communication administratively prohibited, code 13; nothing reaches the target."""
     if how == "removed":
         pair.bed.stack.remove_netns("blue", now=pair.bed.now)
     else:
@@ -139,14 +139,14 @@ def test_a_denied_packet_is_answered_and_counted_at_the_source(pair: Pair, how: 
 
 
 def test_anybody_may_be_accepted(pair: Pair) -> None:
-    """DESIGN 4: accept_from = ["*"]."""
+    """accept_from = ["*"]."""
     pair.blue.accept_from = frozenset(["*"])
     pair.send()
     assert pair.z.received == [match.udp(dst="10.9.0.2")]
 
 
 def test_a_target_that_comes_back(pair: Pair) -> None:
-    """DESIGN 4: the short-cut is by name: denied while the target is away, open again with the one that accepts."""
+    """The short-cut is by name: denied while the target is away, open again with the one that accepts."""
     stack = pair.bed.stack
     stack.remove_netns("blue", now=pair.bed.now)
     pair.send()
@@ -159,13 +159,13 @@ def test_a_target_that_comes_back(pair: Pair) -> None:
 
 
 def test_an_unknown_target_is_refused(pair: Pair) -> None:
-    """DESIGN 4: no namespace is implicit."""
+    """No namespace is implicit."""
     with pytest.raises(FileNotFoundError):
         pair.red.add_route("192.0.2.0/24", netns="green")
 
 
 def test_which_hooks_run(pair: Pair) -> None:
-    """DESIGN 4: PREROUTING in the source, neither FORWARD nor POSTROUTING; in the target FORWARD and POSTROUTING."""
+    """PREROUTING in the source, neither FORWARD nor POSTROUTING; in the target FORWARD and POSTROUTING."""
     log: list[tuple[str, str, str]] = []
     hook_log(pair.red, log)
     hook_log(pair.blue, log)
@@ -177,7 +177,7 @@ def test_which_hooks_run(pair: Pair) -> None:
 
 
 def test_which_hooks_run_for_a_local_packet(pair: Pair) -> None:
-    """DESIGN 4: OUTPUT in the source, not its POSTROUTING."""
+    """OUTPUT in the source, not its POSTROUTING."""
     log: list[tuple[str, str, str]] = []
     hook_log(pair.red, log)
     hook_log(pair.blue, log)
@@ -187,7 +187,7 @@ def test_which_hooks_run_for_a_local_packet(pair: Pair) -> None:
 
 @pytest.mark.parametrize("ttl", [0, 1])
 def test_the_crossing_is_no_hop(pair: Pair, ttl: int) -> None:
-    """DESIGN 4, RFC 1812 5.3.1: TTL 1 suffices to reach the target itself, which takes none."""
+    """RFC 1812 5.3.1: TTL 1 suffices to reach the target itself, which takes none."""
     sock = pair.bed.udp(7, ns=pair.blue)
     with (
         pair.bed.expect(pair.red, rx=1, **OUT),
@@ -198,7 +198,7 @@ def test_the_crossing_is_no_hop(pair: Pair, ttl: int) -> None:
 
 
 def test_an_error_made_in_the_target_is_routed_by_the_target(pair: Pair) -> None:
-    """DESIGN 4: blue answers from an address of its own, by its own route back, which is a crossing again."""
+    """Blue answers from an address of its own, by its own route back, which is a crossing again."""
     sent = pair.send(ttl=1)
     assert pair.a.received == [match.icmp4(type=11, code=0, src="10.9.0.1", dst="10.0.1.2", payload=sent, ttl=63)]
     pair.blue.del_route("10.0.1.0/24")
@@ -214,13 +214,13 @@ def test_an_error_made_in_the_target_is_routed_by_the_target(pair: Pair) -> None
 
 
 def test_a_port_that_nobody_has_in_the_target(pair: Pair) -> None:
-    """DESIGN 4: delivery in the target is like any other: port unreachable from the address asked."""
+    """Delivery in the target is like any other: port unreachable from the address asked."""
     sent = pair.send("10.9.0.1")
     assert pair.a.received == [match.icmp4(type=3, code=3, src="10.9.0.1", payload=sent)]
 
 
 def test_forwarding_must_be_on_in_the_source(pair: Pair) -> None:
-    """DESIGN 4: who does not forward does not pass strangers' packets on, to a namespace neither."""
+    """Who does not forward does not pass strangers' packets on, to a namespace neither."""
     pair.red.sysctl["net.ipv4.ip_forward"] = 0
     with pair.bed.expect(pair.red, rx=1, drops={DropReason.FORWARDING_DISABLED: 1}, IpInReceives=1):
         pair.send()
@@ -229,7 +229,7 @@ def test_forwarding_must_be_on_in_the_source(pair: Pair) -> None:
 
 
 def test_forwarding_must_be_on_in_the_target(pair: Pair) -> None:
-    """DESIGN 4: and the target forwards it only if it is a router; what is for itself it takes."""
+    """And the target forwards it only if it is a router; what is for itself it takes."""
     pair.blue.sysctl["net.ipv4.ip_forward"] = 0
     with (
         pair.bed.expect(pair.red, rx=1, **OUT),
@@ -242,7 +242,7 @@ def test_forwarding_must_be_on_in_the_target(pair: Pair) -> None:
 
 
 def test_no_reverse_path_check_in_the_target(pair: Pair) -> None:
-    """DESIGN 4: blue has a strict filter and no route to the sender, and takes the packet."""
+    """Blue has a strict filter and no route to the sender, and takes the packet."""
     pair.blue.sysctl["net.ipv4.conf.all.rp_filter"] = 1
     pair.blue.del_route("10.0.1.0/24")
     pair.send()
@@ -250,7 +250,7 @@ def test_no_reverse_path_check_in_the_target(pair: Pair) -> None:
 
 
 def test_a_loop_ends_after_eight_crossings(pair: Pair) -> None:
-    """DESIGN 4: TTL does not fall on the way, so the crossings themselves are counted."""
+    """TTL does not fall on the way, so the crossings themselves are counted."""
     pair.red.add_route("192.0.2.0/24", netns="blue")
     pair.blue.add_route("192.0.2.0/24", netns="red")
     with pair.bed.expect(
@@ -267,7 +267,7 @@ def test_a_loop_ends_after_eight_crossings(pair: Pair) -> None:
 
 
 def test_eight_crossings_are_allowed(empty: Bed) -> None:
-    """DESIGN 4: at most 8 times; a chain of nine namespaces is passed, one of ten is not."""
+    """At most 8 times; a chain of nine namespaces is passed, one of ten is not."""
     names = [f"n{i}" for i in range(10)]
     spaces = [empty.stack.add_netns(name, accept_from=["*"]) for name in names]
     for ns, following in zip(spaces, names[1:], strict=False):
@@ -288,7 +288,7 @@ def test_eight_crossings_are_allowed(empty: Bed) -> None:
 
 
 def test_sockets_talk_across(pair: Pair) -> None:
-    """DESIGN 4: a socket of red and a socket of blue, each by its own namespace's routes."""
+    """A socket of red and a socket of blue, each by its own namespace's routes."""
     here, there = pair.bed.udp(5000, ns=pair.red), pair.bed.udp(7, ns=pair.blue)
     with (
         pair.bed.expect(pair.red, IpOutRequests=1, UdpOutDatagrams=1, AcctCrossedOut=1),
@@ -302,7 +302,7 @@ def test_sockets_talk_across(pair: Pair) -> None:
 
 
 def test_a_socket_is_told_at_once_that_it_is_denied(pair: Pair) -> None:
-    """DESIGN 4: a local sender gets the errno of "administratively prohibited", and the crossing counts it."""
+    """A local sender gets the errno of "administratively prohibited", and the crossing counts it."""
     pair.blue.accept_from = frozenset()
     with pair.bed.expect(pair.red), pytest.raises(PermissionError) as caught:
         pair.bed.udp(ns=pair.red).sendto(b"x", ("10.9.0.1", 7), now=pair.bed.now)
@@ -314,7 +314,7 @@ def test_a_socket_is_told_at_once_that_it_is_denied(pair: Pair) -> None:
 
 
 def test_fragments_cross_one_by_one(pair: Pair) -> None:
-    """RFC 1812 5.2.6, DESIGN 4: no reassembly on the way; the target puts together what is for itself."""
+    """RFC 1812 5.2.6: no reassembly on the way; the target puts together what is for itself."""
     sock = pair.bed.udp(7, ns=pair.blue)
     data = bytes(3000)
     for dst in ("10.9.0.1", "10.9.0.2"):
@@ -325,7 +325,7 @@ def test_fragments_cross_one_by_one(pair: Pair) -> None:
 
 
 def test_the_target_cuts_to_its_own_mtu(pair: Pair) -> None:
-    """DESIGN 4: the crossing has no MTU; FORWARD in the target does, with fragments, or with code 4 and its MTU."""
+    """The crossing has no MTU; FORWARD in the target does, with fragments, or with code 4 and its MTU."""
     pair.blue.set_device("lan", mtu=600, now=pair.bed.now)
     with (
         pair.bed.expect(pair.red, rx=1, **OUT),
@@ -346,7 +346,7 @@ def test_record_route_shows_the_way_out_of_the_target(pair: Pair) -> None:
 
 
 def test_drops_in_the_target_are_the_targets(pair: Pair) -> None:
-    """DESIGN 3.3: a packet that came by a crossing has no device there; it is counted at the namespace."""
+    """A packet that came by a crossing has no device there; it is counted at the namespace."""
     with (
         pair.bed.expect(pair.red, rx=1, tx=1, **OUT | IN),
         pair.bed.expect(
@@ -373,7 +373,7 @@ def test_no_redirect_about_a_crossing(pair: Pair) -> None:
 
 
 def test_a_route_that_goes_takes_the_crossing_along(pair: Pair) -> None:
-    """DESIGN 4: shown while it is declared."""
+    """Shown while it is declared."""
     pair.red.del_route("10.9.0.0/16", netns="blue")
     assert [(row["from"], row["to"]) for row in pair.bed.stack.crossings()] == [("blue", "red")]
     with pair.bed.expect(
@@ -390,7 +390,7 @@ def test_a_route_that_goes_takes_the_crossing_along(pair: Pair) -> None:
 
 
 def test_marks_and_flags_stay_behind(pair: Pair) -> None:
-    """DESIGN 4: what a hook of the source wrote on the packet means nothing in the target."""
+    """What a hook of the source wrote on the packet means nothing in the target."""
     seen: list[tuple[int, Any]] = []
 
     def mark(ns: Netns, pkt: Any, now: int) -> int:

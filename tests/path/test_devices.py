@@ -48,7 +48,7 @@ def test_devices_that_cannot_be(bed: Bed, name: str, mac: str | None, mtu: int, 
 
 
 def test_a_stable_mac(bed: Bed) -> None:
-    """DESIGN 5: without one, derived from identity, namespace and device: the same next time, another elsewhere."""
+    """Without one, derived from identity, namespace and device: the same next time, another elsewhere."""
     again = Bed.line()
     assert again.a.dev.mac == bed.a.dev.mac != bed.b.dev.mac
     assert bed.a.dev.mac[0] & 3 == 2  # local, of one station
@@ -56,7 +56,7 @@ def test_a_stable_mac(bed: Bed) -> None:
 
 
 def test_indexes_count_per_namespace_and_are_not_reused(bed: Bed) -> None:
-    """DESIGN 5: lo is 1; an index of a device that went is not given to another one."""
+    """lo is 1; an index of a device that went is not given to another one."""
     assert [dev.ifindex for dev in bed.r.devices.values()] == [1, 2, 3]
     bed.stack.remove_device(bed.b.dev, now=bed.now)
     assert bed.r.add_device("c").ifindex == 4
@@ -92,7 +92,7 @@ def test_carrier_lost_and_back(bed: Bed) -> None:
 
 
 def test_changes_are_events(bed: Bed) -> None:
-    """DESIGN 8: what watches is told of each change once."""
+    """What watches is told of each change once."""
     bed.stack.events.take()
     bed.r.set_carrier(bed.a.dev, False, "cut", bed.now)
     bed.r.set_carrier(bed.a.dev, False, "cut", bed.now)
@@ -137,7 +137,7 @@ def test_a_removed_device_takes_everything_along(bed: Bed) -> None:
 
 
 def test_what_waits_at_a_removed_device(bed: Bed) -> None:
-    """DESIGN 3.3: dies as NS_CLOSING, and the accounts balance."""
+    """Dies as NS_CLOSING, and the accounts balance."""
     bed.a.send(frames.ipv4_udp("10.0.1.2", "10.0.2.77", 1, 7))
     bed.stack.remove_device(bed.b.dev, now=bed.now)
     assert bed.r.drop_counts() == {"NS_CLOSING": 1}
@@ -145,7 +145,7 @@ def test_what_waits_at_a_removed_device(bed: Bed) -> None:
 
 
 def test_a_moved_device_starts_anew(bed: Bed) -> None:
-    """DESIGN 4: it loses addresses, neighbours and routes, keeps MAC, MTU and counters, and has a new index."""
+    """It loses addresses, neighbours and routes, keeps MAC, MTU and counters, and has a new index."""
     blue = bed.stack.add_netns("blue")
     blue.sysctl["net.ipv4.ip_forward"] = 1
     bed.r.add_route("192.0.2.0/24", via="10.0.2.2", now=bed.now)
@@ -176,7 +176,7 @@ def test_a_moved_device_starts_anew(bed: Bed) -> None:
 
 
 def test_a_moved_device_announces_its_new_address(bed: Bed) -> None:
-    """RFC 5227 2.3, DESIGN 4: nothing while it has none, twice when it gets one; it answers in the new namespace."""
+    """RFC 5227 2.3: nothing while it has none, twice when it gets one; it answers in the new namespace."""
     blue = bed.stack.add_netns("blue")
     bed.stack.move_device(bed.b.dev, blue, now=bed.now)
     bed.run_for(60)
@@ -191,7 +191,7 @@ def test_a_moved_device_announces_its_new_address(bed: Bed) -> None:
 
 
 def test_moves_that_cannot_be(bed: Bed) -> None:
-    """DESIGN 7: a name that is taken there, or that is none; nothing has changed then."""
+    """A name that is taken there, or that is none; nothing has changed then."""
     blue = bed.stack.add_netns("blue")
     blue.add_device("b")
     assert failure(bed.stack.move_device, bed.b.dev, blue) == errno.EEXIST
@@ -202,7 +202,7 @@ def test_moves_that_cannot_be(bed: Bed) -> None:
 
 
 def test_a_capture_sees_what_passes(bed: Bed) -> None:
-    """DESIGN 6: frames in both directions, refused ones too, cut to snaplen; bounded, and what is lost is counted."""
+    """Frames in both directions, refused ones too, cut to snaplen; bounded, and what is lost is counted."""
     capture = Capture(snaplen=40, limit=200)
     capture.attach(bed.a.dev)
     bed.a.send(ECHO)

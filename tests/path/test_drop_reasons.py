@@ -244,27 +244,27 @@ def drops(bed: Bed) -> dict[DropReason, int]:
 
 
 def test_no_reason_is_missing() -> None:
-    """DESIGN 3.3: there is no UNKNOWN, and no reason that nothing produces."""
+    """There is no UNKNOWN, and no reason that nothing produces."""
     assert set(SCENARIOS) == set(DROP_TABLE) == set(DropReason) - {DropReason.NOT_DROPPED}
 
 
 @pytest.mark.parametrize("reason", SCENARIOS, ids=lambda reason: reason.name)
 def test_a_packet_dies_of_it(bed: Bed, reason: DropReason) -> None:
-    """DESIGN 3.3: exactly one reason for each packet that is refused, counted under it and nowhere else."""
+    """Exactly one reason for each packet that is refused, counted under it and nowhere else."""
     SCENARIOS[reason](bed)
     assert set(drops(bed)) == {reason} | BESIDE.get(reason, set())
 
 
 @pytest.mark.parametrize("reason", [r for r, row in DROP_TABLE.items() if row.layer in (Layer.EGRESS, Layer.NEIGHBOUR)])
 def test_reasons_of_the_way_out_are_counted_at_the_way_out(bed: Bed, reason: DropReason) -> None:
-    """DESIGN 6: tx_drops are those of the device that a packet was to leave by, rx_drops of the one it came in by."""
+    """Tx_drops are those of the device that a packet was to leave by, rx_drops of the one it came in by."""
     SCENARIOS[reason](bed)
     assert bed.b.dev.tx_drops == drops(bed)[reason]
     assert (bed.a.dev.rx_drops, bed.a.dev.tx_drops, bed.b.dev.rx_drops) == (0, 0, 0)
 
 
 def test_a_hook_can_give_any_reason(bed: Bed) -> None:
-    """DESIGN 3: a hook's verdict is a reason of the same table."""
+    """A hook's verdict is a reason of the same table."""
     for reason in DROP_TABLE:
         bed.r.hooks = hook.Hooks()
         bed.r.hooks.register(hook.PREROUTING, 0, lambda ns, pkt, now, reason=reason: int(reason))

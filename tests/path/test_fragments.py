@@ -194,7 +194,7 @@ def test_fragments_that_contradict_each_other(bed: Bed) -> None:
 
 
 def test_memory_is_bounded_and_the_oldest_go(bed: Bed) -> None:
-    """DESIGN 3.6: net.ipv4.ipfrag_high_thresh bounds what strangers can make a namespace keep."""
+    """Net.ipv4.ipfrag_high_thresh bounds what strangers can make a namespace keep."""
     bed.r.sysctl["net.ipv4.ipfrag_high_thresh"] = 64 * 1024
     for ident in range(1, 201):
         bed.a.send(piece(0, 1480, ident=ident))
@@ -240,7 +240,7 @@ def test_congestion_marks_of_the_pieces(bed: Bed, marks: tuple[int, int], whole:
 
 
 def test_each_namespace_has_its_own_fragments(bed: Bed) -> None:
-    """DESIGN 3.4: nothing is shared: halves that came into two namespaces never meet."""
+    """Nothing is shared: halves that came into two namespaces never meet."""
     other = bed.stack.add_netns("other")
     twin = bed.station(other, "a", "10.0.1.1/24", "10.0.1.2")
     bed.settle()

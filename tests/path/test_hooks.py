@@ -102,7 +102,7 @@ def test_answers_of_the_stack_pass_output(bed: Bed) -> None:
     ],
 )
 def test_a_verdict_ends_the_way(bed: Bed, place: int, way: Callable[[Bed], None], stats: dict[str, int]) -> None:
-    """DESIGN 3.3: the reason that a function returns is the packet's drop reason, silently, and later places are
+    """The reason that a function returns is the packet's drop reason, silently, and later places are
     spared."""
     sock = bed.udp(7)
     log: Log = []
@@ -159,7 +159,7 @@ def test_what_a_function_sees(bed: Bed) -> None:
 
 
 def test_reassembly_stands_before_input(bed: Bed) -> None:
-    """DESIGN 3: INPUT sees whole datagrams; PREROUTING the fragments (until connection tracking)."""
+    """INPUT sees whole datagrams; PREROUTING the fragments (until connection tracking)."""
     bed.udp(7)
     log: Log = []
     hooked(bed, log)
@@ -169,7 +169,7 @@ def test_reassembly_stands_before_input(bed: Bed) -> None:
 
 
 def test_other_namespaces_are_not_hooked(bed: Bed) -> None:
-    """DESIGN 3.4: hooks are a namespace's own."""
+    """Hooks are a namespace's own."""
     log: Log = []
     hooked(bed, log)
     other = bed.stack.add_netns("other")

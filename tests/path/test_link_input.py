@@ -104,7 +104,7 @@ def test_tos_changes_no_frame(bed: Bed, tos: int) -> None:
 
 
 def test_a_frame_that_no_namespace_owns(bed: Bed) -> None:
-    """DESIGN: an untagged way in is a drop like any other: counted, and in the accounts."""
+    """It is a drop like any other: counted, and in the accounts."""
     before = bed.stack.drops[DropReason.NS_UNMAPPED]
     with bed.expect():
         bed.stack.receive_unmapped(bed.now)

@@ -257,7 +257,7 @@ def test_permanent_entries_stay(bed: Bed) -> None:
 
 
 def test_the_table_is_bounded(bed: Bed) -> None:
-    """DESIGN 3.6: gc_thresh3; what cannot even be asked for dies as NEIGH_TABLEFULL, and old failures make room."""
+    """Gc_thresh3; what cannot even be asked for dies as NEIGH_TABLEFULL, and old failures make room."""
     for name, value in (("gc_thresh1", 0), ("gc_thresh2", 8), ("gc_thresh3", 10)):
         bed.r.sysctl[f"net.ipv4.neigh.default.{name}"] = value
     bed.r.set_device("b", now=bed.now)

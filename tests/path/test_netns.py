@@ -28,7 +28,7 @@ def failure(action: Any, *arguments: Any, **named: Any) -> int | None:
 
 
 def test_parents_must_exist(empty: Bed) -> None:
-    """DESIGN 4: no namespace is implicit."""
+    """No namespace is implicit."""
     assert failure(empty.stack.add_netns, "red/web") == errno.ENOENT
     empty.stack.add_netns("red")
     empty.stack.add_netns("red/web")
@@ -39,13 +39,13 @@ def test_parents_must_exist(empty: Bed) -> None:
 
 @pytest.mark.parametrize("name", ["", "/", "red/", "/red", "a b", "x" * 33, "..", ".", "red//web", "rédé"])
 def test_names_that_cannot_be(empty: Bed, name: str) -> None:
-    """DESIGN 4: a segment is 1 to 32 of letters, digits, _ . -"""
+    """A segment is 1 to 32 of letters, digits, _ . -"""
     empty.stack.add_netns("red")
     assert failure(empty.stack.add_netns, name) == errno.EINVAL
 
 
 def test_children_keep_their_parent(empty: Bed) -> None:
-    """DESIGN 4, 7: ENOTEMPTY, unless the whole subtree is meant; a name that only begins alike is no child."""
+    """ENOTEMPTY, unless the whole subtree is meant; a name that only begins alike is no child."""
     for name in ("red", "red/web", "red/web/x", "red/db", "redder"):
         empty.stack.add_netns(name)
     assert failure(empty.stack.remove_netns, "red") == errno.ENOTEMPTY
@@ -56,7 +56,7 @@ def test_children_keep_their_parent(empty: Bed) -> None:
 
 
 def test_each_has_a_loopback_of_its_own(empty: Bed) -> None:
-    """DESIGN 5: lo, up, index 1, with 127.0.0.1/8; it belongs to its namespace, for good."""
+    """lo, up, index 1, with 127.0.0.1/8; it belongs to its namespace, for good."""
     for name in ("red", "blue"):
         ns = empty.stack.add_netns(name)
         lo = ns.devices["lo"]
@@ -73,7 +73,7 @@ def test_each_has_a_loopback_of_its_own(empty: Bed) -> None:
 
 
 def test_twins_do_not_meet(bed: Bed) -> None:
-    """DESIGN 3.4: the same device name, addresses, ports, settings and neighbours in two namespaces at once."""
+    """The same device name, addresses, ports, settings and neighbours in two namespaces at once."""
     twin = bed.stack.add_netns("twin")
     a = bed.station(twin, "a", "10.0.1.1/24", "10.0.1.2")
     bed.settle()
@@ -103,7 +103,7 @@ def test_rate_limits_are_a_namespaces_own(bed: Bed) -> None:
 
 
 def test_what_waits_dies_with_the_namespace(bed: Bed) -> None:
-    """DESIGN 3.3: packets in a neighbour's queue and in reassembly end as NS_CLOSING, and the accounts still
+    """Packets in a neighbour's queue and in reassembly end as NS_CLOSING, and the accounts still
     balance."""
     doomed = bed.stack.add_netns("doomed")
     doomed.sysctl["net.ipv4.ip_forward"] = 1
@@ -120,7 +120,7 @@ def test_what_waits_dies_with_the_namespace(bed: Bed) -> None:
 
 
 def test_sockets_end_with_their_namespace(bed: Bed) -> None:
-    """DESIGN 7: a socket of a removed namespace is closed: EBADF."""
+    """A socket of a removed namespace is closed: EBADF."""
     doomed = bed.stack.add_netns("doomed")
     sock = bed.udp(7, ns=doomed)
     bed.stack.remove_netns("doomed", now=bed.now)
@@ -130,7 +130,7 @@ def test_sockets_end_with_their_namespace(bed: Bed) -> None:
 
 
 def test_a_frame_for_a_namespace_that_is_gone(bed: Bed) -> None:
-    """DESIGN 4: the driver may hand in what it read a moment before; it is counted at the stack as NS_CLOSING."""
+    """The driver may hand in what it read a moment before; it is counted at the stack as NS_CLOSING."""
     doomed = bed.stack.add_netns("doomed")
     a = bed.station(doomed, "a", "10.0.1.1/24", "10.0.1.2")
     bed.settle()
@@ -143,7 +143,7 @@ def test_a_frame_for_a_namespace_that_is_gone(bed: Bed) -> None:
 
 
 def test_veth_peers_go_along(bed: Bed) -> None:
-    """DESIGN 4: a pair is one thing: the other end leaves its namespace."""
+    """A pair is one thing: the other end leaves its namespace."""
     doomed = bed.stack.add_netns("doomed")
     bed.stack.add_veth(bed.r, "to-doomed", doomed, "up")
     bed.stack.remove_netns("doomed", now=bed.now)
@@ -151,7 +151,7 @@ def test_veth_peers_go_along(bed: Bed) -> None:
 
 
 def test_a_name_can_be_used_again(bed: Bed) -> None:
-    """DESIGN 7: the new one has nothing of the old one."""
+    """The new one has nothing of the old one."""
     first = bed.stack.add_netns("red")
     first.sysctl["net.ipv4.ip_forward"] = 1
     first.add_address("lo", "10.9.9.9/32")
@@ -178,7 +178,7 @@ def test_groups_joined_end_with_the_namespace(bed: Bed) -> None:
 
 
 def test_subsystems_enter_and_leave(empty: Bed) -> None:
-    """DESIGN 4: init for each namespace that exists and each that comes, exit before it goes, the last in first out."""
+    """init for each namespace that exists and each that comes, exit before it goes, the last in first out."""
     log: list[str] = []
 
     def note(word: str) -> Any:
@@ -199,7 +199,7 @@ def test_subsystems_enter_and_leave(empty: Bed) -> None:
 
 
 def test_five_hundred_with_the_same_address_and_port(empty: Bed) -> None:
-    """DESIGN 1: hundreds of namespaces in one task, each answering on the same address and port."""
+    """Hundreds of namespaces in one task, each answering on the same address and port."""
     stations = []
     for i in range(500):
         ns = empty.stack.add_netns(f"t{i}")

@@ -54,7 +54,7 @@ def test_a_reply_for_nobody(bed: Bed) -> None:
 
 
 def test_a_full_receive_buffer(bed: Bed) -> None:
-    """DESIGN 3.6: bounded as any socket's."""
+    """Bounded as any socket's."""
     sock = pinger(bed)
     sock.setsockopt(c.SOL_SOCKET, c.SO_RCVBUF, 2304, now=bed.now)
     for _ in range(8):

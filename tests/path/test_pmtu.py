@@ -130,7 +130,7 @@ def test_messages_about_others_teach_nothing(bed: Bed) -> None:
 
 
 def test_what_is_learned_is_bounded(bed: Bed) -> None:
-    """DESIGN 3.6: a stranger's messages fill a table of 1024 destinations, and no more."""
+    """A stranger's messages fill a table of 1024 destinations, and no more."""
     for host in range(1100):
         too_big(bed, 1000, dst=f"198.18.{host >> 8}.{host & 255}")
     assert len(bed.r.ip4.exceptions) == 1024

@@ -214,7 +214,7 @@ def test_a_device_without_an_address_forwards_by_a_route(bed: Bed) -> None:
     ],
 )
 def test_routes_that_cannot_be(bed: Bed, arguments: dict[str, str], number: int) -> None:
-    """DESIGN 7: Linux's errno; a gateway must be on a link, so that no lookup is ever recursive."""
+    """Linux's errno; a gateway must be on a link, so that no lookup is ever recursive."""
     before = list(bed.r.ip4.main)
     with pytest.raises(OSError) as caught:
         bed.r.add_route(**arguments, now=bed.now)

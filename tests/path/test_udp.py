@@ -92,7 +92,7 @@ def test_a_sum_of_zero_is_sent_as_all_ones(bed: Bed) -> None:
 
 
 def test_a_full_receive_buffer(bed: Bed) -> None:
-    """DESIGN 3.6: a program that does not read costs SO_RCVBUF bytes at most; the newest is dropped, silently."""
+    """A program that does not read costs SO_RCVBUF bytes at most; the newest is dropped, silently."""
     sock = bed.udp(7)
     sock.setsockopt(c.SOL_SOCKET, c.SO_RCVBUF, 2304, now=bed.now)
     for _ in range(8):
@@ -252,7 +252,7 @@ def test_ports_are_random_within_their_range(bed: Bed) -> None:
 
 
 def test_the_same_port_in_many_namespaces(bed: Bed) -> None:
-    """DESIGN 3.4: ports are a namespace's own, and so are addresses."""
+    """Ports are a namespace's own, and so are addresses."""
     others = [bed.stack.add_netns(f"n{i}") for i in range(5)]
     stations = [bed.station(ns, "a", "10.0.1.1/24", "10.0.1.2") for ns in others]
     socks = [bed.udp(7, ns=ns, address="10.0.1.1") for ns in others]

@@ -60,7 +60,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_the_whole_path_on_both_sides(pair: Pair) -> None:
-    """DESIGN 4: ARP resolves over the pair, each namespace forwards, so TTL falls twice; nothing is left waiting."""
+    """ARP resolves over the pair, each namespace forwards, so TTL falls twice; nothing is left waiting."""
     with (
         pair.bed.expect(
             pair.red,
@@ -88,7 +88,7 @@ def test_the_whole_path_on_both_sides(pair: Pair) -> None:
 
 
 def test_frames_are_the_pairs_own(pair: Pair) -> None:
-    """DESIGN 4: what crosses is a frame from one end's MAC to the other's, and can be captured at either."""
+    """What crosses is a frame from one end's MAC to the other's, and can be captured at either."""
     pair.resolve()
     capture = Capture()
     capture.attach(pair.up)
@@ -101,7 +101,7 @@ def test_frames_are_the_pairs_own(pair: Pair) -> None:
 
 
 def test_each_side_has_its_own_rules(pair: Pair) -> None:
-    """DESIGN 4: nothing is skipped: blue's reverse path filter, forwarding switch and martians hold at its end."""
+    """Nothing is skipped: blue's reverse path filter, forwarding switch and martians hold at its end."""
     pair.resolve()
     pair.blue.sysctl["net.ipv4.conf.down.rp_filter"] = 1
     with pair.bed.expect(pair.blue, rx={"down": 1}, drops={DropReason.IP_RPFILTER: 1}, IpInReceives=1):
@@ -157,7 +157,7 @@ def test_removing_one_end_removes_the_other(pair: Pair) -> None:
 
 
 def test_a_pair_is_shown_in_both_directions(pair: Pair) -> None:
-    """DESIGN 4: each direction with its own packets; a pair within one namespace is no crossing."""
+    """Each direction with its own packets; a pair within one namespace is no crossing."""
     pair.resolve()
     before = {(row["from"], row["to"]): row["packets"] for row in pair.bed.stack.crossings()}
     pair.send()
@@ -175,7 +175,7 @@ def test_a_name_that_is_taken_leaves_nothing_behind(pair: Pair) -> None:
 
 
 def test_a_chain_of_pairs_ends_after_eight_crossings(empty: Bed) -> None:
-    """DESIGN 4: every way to change namespace counts, veth too: at most 8 (CROSSING_LOOP)."""
+    """Every way to change namespace counts, veth too: at most 8 (CROSSING_LOOP)."""
     spaces = [empty.stack.add_netns(f"n{i}") for i in range(10)]
     for i, ns in enumerate(spaces):
         ns.sysctl["net.ipv4.ip_forward"] = 1
