@@ -1,0 +1,205 @@
+"""What the fuzzer has found, each as a short sequence of its own."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from tests.fuzz.forge import ones_sum
+from vrouter.stack import Stack
+from vrouter.stack.base.timers import Timer, TimerHeap, TimerKind
+from vrouter.stack.device import Device
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.netns import Netns
+from vrouter.testing import frames as make
+
+PEER = b"\x02\x99\0\0\0\2"
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return Stack(1)
+
+
+@pytest.fixture
+def ns(stack: Stack) -> Netns:
+    """A router with 10.0.0.1/24 on e0, whose neighbour 10.0.0.2 is known."""
+    ns = stack.add_netns("a")
+    ns.sysctl["net.ipv4.ip_forward"] = 1
+    ns.add_device("e0")
+    ns.add_address("e0", "10.0.0.1/24")
+    ns.neigh4.add_static(ns.devices["e0"], 0x0A000002, PEER, 0)
+    return ns
+
+
+def receive(dev: Device, packet: bytes, now: int = 0) -> list[bytes]:
+    """Hand in a packet; the frames that leave because of it."""
+    stack = dev.ns.stack
+    stack.take_egress()
+    header = b"\2" + bytes(11) if dev.vnet_hdr else b""  # the device vouches for checksums
+    stack.receive(dev, header + make.ethernet(dev.mac, PEER, make.IPV4, packet), now)
+    return [bytes(frame[12:] if device.vnet_hdr else frame) for device, frame in stack.take_egress()]
+
+
+def balanced(stack: Stack) -> bool:
+    came, went = stack.accounts()
+    return sum(came.values()) == sum(went.values())
+
+
+def test_what_waits_when_the_carrier_goes_dies_at_once(stack: Stack, ns: Netns) -> None:
+    """RFC 1812 5.3.12.3: packets for a link that has gone are not kept; they are counted when it goes, not later."""
+    dev = ns.devices["e0"]
+    receive(dev, make.ipv4_udp("10.0.0.2", "10.0.0.9", 1, 9))
+    assert stack.accounts()[1]["queued"] == 1
+    ns.set_carrier(dev, False, "cut", 0)
+    assert stack.accounts()[1]["queued"] == 0
+    assert ns.drop_counts() == {"NEIGH_FAILED": 1, "IP_OUTNOROUTES": 1}  # the packet, and the news of it
+    assert balanced(stack)
+
+
+@pytest.mark.parametrize("leave", ["remove", "move", "rename"])
+def test_a_fragment_outlives_the_device_by_which_it_came(stack: Stack, ns: Netns, leave: str) -> None:
+    """A packet that dies after its device has left is counted at its namespace: nowhere else, and not nowhere."""
+    dev, other = ns.devices["e0"], stack.add_netns("b")
+    receive(dev, make.fragments(make.ipv4_udp("10.0.0.2", "10.0.0.1", 1, 9, bytes(2000)), 1500)[0])
+    if leave == "remove":
+        stack.remove_device(dev)
+    else:
+        stack.move_device(dev, other if leave == "move" else ns, "e7")
+    stack.poll(100 * SECOND)
+    assert ns.drop_counts()["FRAG_REASM_TIMEOUT"] == 1
+    assert other.drop_counts() == {}
+    assert balanced(stack)
+
+
+def test_a_device_that_moved_away_gives_no_source_address(stack: Stack, ns: Netns) -> None:
+    """Addresses of one namespace are not told in another: the error about a packet names an address of its own."""
+    ns.sysctl["net.ipv4.icmp_errors_use_inbound_ifaddr"] = 1
+    way_in = ns.add_device("e1")
+    ns.add_address("e1", "10.0.1.1/24")
+    receive(way_in, make.ipv4_udp("10.0.0.2", "10.0.0.9", 1, 9))
+    other = stack.add_netns("b")
+    stack.move_device(way_in, other)
+    other.add_address("e1", "192.0.2.1/24")
+    stack.take_egress()
+    for second in range(1, 6):
+        stack.poll(second * SECOND)
+    told = [frame for _, frame in stack.take_egress() if frame[12:14] == b"\x08\x00"]
+    assert [bytes(frame[26:30]) for frame in told] == [bytes((10, 0, 0, 1))]
+
+
+def test_cancelled_timers_leave_the_heap() -> None:
+    """The heap is bounded by the armed timers, also when nothing is armed any more: dead owners are let go."""
+    heap = TimerHeap()
+    timers = [Timer(TimerKind.NEIGH, None) for _ in range(1000)]
+    for timer in timers:
+        heap.arm(timer, 10)
+    for timer in timers[1:]:
+        heap.cancel(timer)
+    assert len(heap) == 1
+    assert len(heap._heap) <= 2 + 64
+    assert heap.pop_due(10) is timers[0]
+    assert heap.poll_at() is None
+
+
+@pytest.mark.parametrize("checksum", [None, 0x1234], ids=["right", "vouched-for"])
+def test_an_echo_reply_has_a_right_checksum(stack: Stack, ns: Netns, checksum: int | None) -> None:
+    """RFC 792: also of a message of nothing but zeros, and of one whose checksum only the device vouched for."""
+    dev = ns.devices["e0"]
+    dev.vnet_hdr = checksum is not None
+    (reply,) = receive(dev, make.ipv4("10.0.0.2", "10.0.0.1", 1, make.icmp(8, 0, 0, bytes(8), checksum=checksum)))
+    assert reply[34] == 0
+    assert ones_sum(reply[34:]) == 0xFFFF
+
+
+def test_one_address_goes_and_the_others_broadcast_address_stays(stack: Stack, ns: Netns) -> None:
+    """RFC 1812 4.3.2.7: no ICMP error to a broadcast address, also when two devices had it and one went away."""
+    ns.add_device("e1")
+    ns.add_address("e1", "10.0.0.5/24")
+    stack.remove_device(ns.devices["e1"])
+    stack.remove_device(ns.add_device("e2"))
+    assert ns.ip4.is_broadcast(0x0A0000FF)
+    ns.add_device("e1")
+    ns.add_address("e1", "10.0.0.5/24")
+    ns.del_address("e0", "10.0.0.1")
+    assert ns.ip4.is_broadcast(0x0A0000FF)
+    ns.del_address("e1", "10.0.0.5")
+    assert not ns.ip4.is_broadcast(0x0A0000FF)
+
+
+def _bound_to_loopback(ns: Netns) -> None:
+    sock = ns.socket()
+    sock.bind(("127.0.0.1", 0), now=0)
+    sock.sendto(b"x", ("10.0.0.2", 7), now=0)
+
+
+def _connected_to_loopback(ns: Netns) -> None:
+    sock = ns.socket()
+    sock.connect(("127.9.9.9", 7), now=0)
+    sock.sendto(b"x", ("10.0.0.2", 7), now=0)
+
+
+def _to_a_group(ns: Netns) -> None:
+    ns.add_route("default", via="10.0.0.2")
+    sock = ns.socket()
+    sock.bind(("127.0.0.1", 0), now=0)
+    sock.setsockopt(c.SOL_IP, c.IP_MULTICAST_IF, bytes(8) + b"\2\0\0\0", now=0)
+    sock.sendto(b"x", ("239.1.2.3", 7), now=0)
+
+
+def _from_a_foreign_address(ns: Netns) -> None:
+    info = bytes(4) + bytes((192, 0, 2, 1)) + bytes(4)
+    ns.socket().sendmsg([b"x"], [(c.SOL_IP, c.IP_PKTINFO, info)], 0, ("10.0.0.2", 7), now=0)
+
+
+def _from_an_address_that_has_gone(ns: Netns) -> None:
+    ns.add_address("e0", "10.0.0.7/24")
+    sock = ns.socket()
+    sock.bind(("10.0.0.7", 0), now=0)
+    ns.del_address("e0", "10.0.0.7")
+    sock.sendto(b"x", ("10.0.0.2", 7), now=0)
+
+
+@pytest.mark.parametrize(
+    "send",
+    [_bound_to_loopback, _connected_to_loopback, _to_a_group, _from_a_foreign_address, _from_an_address_that_has_gone],
+    ids=lambda function: function.__name__.strip("_").replace("_", "-"),
+)
+def test_nobody_sends_with_an_address_that_is_not_his(stack: Stack, ns: Netns, send: Callable[[Netns], None]) -> None:
+    """RFC 1122 3.2.1.3 (g): 127/8 never leaves a host; and as in Linux a source must be an address of the namespace."""
+    stack.take_egress()
+    with pytest.raises(OSError) as caught:
+        send(ns)
+    assert caught.value.errno == errno.EINVAL
+    assert [frame for _, frame in stack.take_egress() if frame[12:14] == b"\x08\x00"] == []
+
+
+def test_loopback_is_no_destination_on_a_wire(stack: Stack, ns: Netns) -> None:
+    """RFC 1122 3.2.1.3 (g), also when somebody takes the address of lo away and has a default route."""
+    ns.add_route("default", via="10.0.0.2")
+    ns.del_address("lo", "127.0.0.1")
+    with pytest.raises(OSError) as caught:
+        ns.socket().sendto(b"x", ("127.0.0.1", 7), now=0)
+    assert caught.value.errno == errno.ENETUNREACH
+
+
+def test_nothing_from_loopback_is_forwarded(stack: Stack, ns: Netns) -> None:
+    """RFC 1812 5.3.7: a packet that was sent to somebody else through lo, with its address, ends there."""
+    stack.take_egress()
+    info = (1).to_bytes(4, "little") + bytes((127, 0, 0, 1)) + bytes(4)
+    ns.socket().sendmsg([b"x"], [(c.SOL_IP, c.IP_PKTINFO, info)], 0, ("10.0.0.2", 7), now=0)
+    assert stack.take_egress() == []
+    assert ns.drop_counts() == {"IP_LOCALNET": 1}
+
+
+def test_an_address_on_lo_is_a_global_one(stack: Stack, ns: Netns) -> None:
+    """A router's own address on lo is a source for any destination (ip-address(8)'s scope); 127.0.0.1 for none."""
+    ns.add_device("e1")
+    assert ns.ip4.select_source(ns.lo, 0x0A000002) == 0x0A000001
+    assert ns.ip4.select_source(ns.lo, 0x7F000009) == 0x7F000001
+    ns.add_address("lo", "10.255.0.1/32")
+    assert ns.ip4.select_source(ns.devices["e1"], 0xC6336407) == 0x0AFF0001
+    assert [a.scope for a in ns.lo.addresses] == ["host", "global"]
