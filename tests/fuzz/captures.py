@@ -136,22 +136,23 @@ def _download(target: Path) -> None:
             "Acquire::https::Timeout": "20",
         }
         command = ["apt-get", "-qq", *(word for pair in options.items() for word in ("-o", "=".join(pair)))]
-        _run([*command, "update"], scratch)
-        _run([*command, "source", "--download-only", PACKAGE], scratch / "got")
+        complaints = [_run([*command, "update"], scratch)]  # one of several archives may be away: the next step tells
+        complaints.append(_run([*command, "source", "--download-only", PACKAGE], scratch / "got"))
         archive = next((scratch / "got").glob(f"{PACKAGE}_*.orig.tar.*[!c]"), None)
         if archive is None:
-            raise OSError(f"the source package {PACKAGE} has no archive")
+            raise OSError(
+                f"apt-get brought no source of {PACKAGE} ({next(filter(None, complaints), 'without a word')})"
+            )
         target.mkdir(parents=True, exist_ok=True)
         partial = target / f".{os.getpid()}.part"
         shutil.copy(archive, partial)
         partial.rename(target / archive.name)
 
 
-def _run(command: list[str], where: Path) -> None:
+def _run(command: list[str], where: Path) -> str:
+    """The first complaint of a command, empty when it has none."""
     run = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=180, check=False)
-    if run.returncode:
-        complaint = (run.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise OSError(f"{command[0]} {command[-1]}: {complaint}")
+    return next(iter(run.stderr.strip().splitlines()), "")
 
 
 def _source_lists(parts: Path) -> int:
