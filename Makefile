@@ -83,6 +83,7 @@ format: $(VENV)/.installed-test
 # Lint, format, types and contracts are tests too (tests/rules), so that pytest's summary is the whole truth, and the last
 # line. As root it runs in a sandbox of its own, so that nothing of it reaches this machine.
 test: $(VENV)/.installed-test tools
+	$(PY) -m tests.fuzz --fetch
 	scripts/sandbox $(PY) -m pytest $(ARGS)
 
 fuzz: $(VENV)/.installed-test
