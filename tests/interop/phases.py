@@ -59,6 +59,11 @@ BEFORE = {
     "net.ipv4.conf.a.bc_forwarding": 0,
     "net.ipv4.conf.a.proxy_arp": 0,
     "net.ipv4.conf.a.arp_ignore": 0,
+    "net.ipv4.conf.a.arp_filter": 0,
+    "net.ipv4.conf.a.accept_local": 0,
+    "net.ipv4.conf.a.route_localnet": 0,
+    "net.ipv4.conf.a.shared_media": 1,
+    "net.ipv4.conf.all.shared_media": 1,
     "net.ipv4.conf.b.forwarding": 1,
 }
 PHASES = [
@@ -178,6 +183,44 @@ PHASES = [
             "arp_ignore 2, from another subnet": lambda c: c.arp(R, spa="10.77.0.1"),
         },
         {"net.ipv4.conf.a.arp_ignore": 2},
+    ),
+    Phase(
+        "arp_ignore 3",
+        {"arp_ignore 3, own": lambda c: c.arp(R), "arp_ignore 3, far address": lambda c: c.arp(RB)},
+        {"net.ipv4.conf.a.arp_ignore": 3},
+    ),
+    Phase("arp_ignore 8", {"arp_ignore 8, own": lambda c: c.arp(R)}, {"net.ipv4.conf.a.arp_ignore": 8}),
+    Phase(
+        "arp_filter",
+        {"arp_filter, own": lambda c: c.arp(R), "arp_filter, far address": lambda c: c.arp(RB)},
+        {"net.ipv4.conf.a.arp_filter": 1},
+    ),
+    Phase(
+        "own addresses as sources",
+        {
+            "accept_local, through": udp(B, src=RB),
+            "accept_local, to a closed port": udp(R, src=RB),
+            "accept_local, loopback source": udp(B, src="127.0.0.1"),
+        },
+        {"net.ipv4.conf.a.accept_local": 1},
+    ),
+    Phase(
+        "loopback from outside",
+        {
+            "route_localnet, to loopback": udp("127.0.0.1"),
+            "route_localnet, from loopback": udp(R, src="127.0.0.5"),
+            "route_localnet, echo": echo("127.0.0.1"),
+        },
+        {"net.ipv4.conf.a.route_localnet": 1},
+    ),
+    Phase(
+        "media not shared",
+        {
+            "shared_media 0, redirect": udp("10.9.0.1"),
+            "shared_media 0, from another subnet": udp("10.9.0.1", src="10.77.0.1"),
+            "shared_media 0, to the sender's subnet": udp("10.1.0.9"),
+        },
+        {"net.ipv4.conf.all.shared_media": 0, "net.ipv4.conf.a.shared_media": 0},
     ),
     Phase(
         "egress down",
