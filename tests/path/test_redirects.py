@@ -162,6 +162,7 @@ def test_a_host_follows_a_redirect(host: Bed, code: int) -> None:
         {"gateway": "198.51.100.1"},
         {"gateway": "10.0.1.1"},
         {"gateway": "10.0.1.255"},
+        {"gateway": "10.0.1.0"},
         {"gateway": "224.0.0.1"},
         {"about": "10.0.2.2"},
         {"about": "10.0.1.77"},
@@ -172,6 +173,7 @@ def test_a_host_follows_a_redirect(host: Bed, code: int) -> None:
         "gateway far away",
         "gateway is ourselves",
         "gateway is a broadcast",
+        "gateway is the network",
         "gateway is a group",
         "about what leaves by another device",
         "about a host on the link",
@@ -223,3 +225,23 @@ def test_what_was_learned_is_forgotten(host: Bed) -> None:
     assert first_hop(host) == G_MAC
     host.run_for(600)
     assert first_hop(host) == host.a.mac
+
+
+def test_advice_ends_with_the_route_that_it_was_about(host: Bed) -> None:
+    """RFC 1122 3.2.2.2: a redirect says which neighbour of the present first hop is better; another route has
+    another."""
+    redirect(host)
+    assert first_hop(host) == G_MAC
+    host.r.del_route("default", now=host.now)
+    host.r.add_route("default", via="10.0.2.2", now=host.now)
+    assert first_hop(host) == host.b.mac
+
+
+def test_the_new_first_hop_may_redirect_further(host: Bed) -> None:
+    """RFC 1122 3.2.2.2: from the first hop that is used for this destination now, and no longer from the old one."""
+    host.r.neigh4.add_static(host.a.dev, 0x0A00014D, b"\x02\0\0\0\0\x4d", host.now)
+    redirect(host)
+    redirect(host, gateway="10.0.1.77", src="10.0.1.2")
+    assert first_hop(host) == G_MAC
+    redirect(host, gateway="10.0.1.77", src="10.0.1.9")
+    assert first_hop(host) == b"\x02\0\0\0\0\x4d"

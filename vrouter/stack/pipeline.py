@@ -416,11 +416,8 @@ class Pipeline:
                 return None
             pkt.nexthop = pkt.dst
             return self.send(ns, ip, pkt, dev, dev.mtu, now, group=True)
-        pkt.nexthop = pkt.dst if route.via < 0 else route.via
-        if ip.exceptions:
-            known = ip.exception(pkt.dst, now)
-            if known is not None and known.gateway >= 0:
-                pkt.nexthop = known.gateway
+        via = ip.first_hop(route, pkt.dst, now)
+        pkt.nexthop = pkt.dst if via < 0 else via
         return self.send(ns, ip, pkt, dev, ip.path_mtu(route, pkt.dst, now), now)
 
     @staticmethod

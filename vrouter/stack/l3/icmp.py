@@ -158,9 +158,9 @@ def redirect_target(ip: IpState, pkt: Packet, news: ErrorNews) -> bool:
         return False
     route = ip.main.lookup(news.quoted.dst)
     gateway = news.info
-    if route is None or route.dev is not dev or route.via != pkt.src:
+    if route is None or route.dev is not dev or ip.first_hop(route, news.quoted.dst, ip.ns.stack.now) != pkt.src:
         return False
-    if not ip.on_link(dev, gateway) or ip.is_local(gateway) or ip.is_broadcast(gateway):
+    if not ip.on_link(dev, gateway) or ip.is_local(gateway) or ip.is_broadcast(gateway) or gateway in ip.zeros:
         return False
     if dev.conf4.secure_redirects and not dev.conf4.shared_media:  # only to gateways that are known as such
         return any(default.via == gateway and default.dev is dev for default in ip.main.exact(0, 0))

@@ -29,13 +29,14 @@ MAX_EXCEPTIONS: Final = 1024
 
 
 class PathException:
-    """What ICMP told about one destination: a smaller MTU (0: nothing), a better gateway (-1: none); ns of expiry."""
+    """What ICMP told about one destination: a smaller MTU (0: nothing), a better gateway (-1: none) and the one in whose
+    place it stands; ns of expiry."""
 
-    __slots__ = ("expires", "gateway", "mtu")
+    __slots__ = ("expires", "gateway", "instead_of", "mtu")
 
     def __init__(self) -> None:
         self.mtu = 0
-        self.gateway = -1
+        self.gateway = self.instead_of = -1
         self.expires = 0
 
 
@@ -221,6 +222,16 @@ class IpState:
                 return min(mtu, known.mtu)
         return mtu
 
+    def first_hop(self, route: Route, dst: int, now: int) -> int:
+        """The gateway by which `route` reaches `dst`, -1 when there is none: its own, or the one that a redirect named in
+        its place (RFC 1122 3.2.2.2)."""
+        via = route.via
+        if via >= 0 and self.exceptions:
+            known = self.exception(dst, now)
+            if known is not None and known.gateway >= 0 and known.instead_of == via:
+                return known.gateway
+        return via
+
     def exception(self, dst: int, now: int) -> PathException | None:
         """What is known beyond the routing table about the path to `dst`."""
         found = self.exceptions.get(dst)
@@ -237,7 +248,8 @@ class IpState:
             mtu = max(mtu, conf.min_pmtu)
             known.mtu = min(known.mtu, mtu) if known.mtu else mtu
         if gateway >= 0:
-            known.gateway = gateway
+            route = self.main.lookup(dst)
+            known.gateway, known.instead_of = gateway, -1 if route is None else route.via
         known.expires = now + conf.mtu_expires  # RFC 1191 6.3: a larger MTU is tried again after 10 minutes
         if len(self.exceptions) >= MAX_EXCEPTIONS:
             del self.exceptions[next(iter(self.exceptions))]
