@@ -155,3 +155,19 @@ def test_an_address_that_becomes_ours_is_no_neighbour(bed: Bed) -> None:
     bed.a.send(frames.ipv4_udp("10.0.1.2", "10.0.2.2", 1, 7, b"here"))
     assert [frame[42:] for frame in bed.b.received] == [b"there"]
     assert bed.received(sock) == [b"here"]
+
+
+@pytest.mark.parametrize("how", ["removed", "down"])
+def test_a_socket_does_not_outlive_its_address(bed: Bed, how: str) -> None:
+    """RFC 1812 4.2.2.11, RFC 1122 3.2.1.3: what is sent has an address of ours as its source; EINVAL as in Linux."""
+    bed.r.add_address("b", "10.0.2.9/24", now=bed.now)
+    bed.settle()
+    sock = bed.udp(5000, address="10.0.2.9")
+    sock.sendto(b"x", ("10.0.1.2", 9), now=bed.now)
+    assert bed.a.received == [match.udp(src="10.0.2.9")]
+    if how == "removed":
+        bed.r.del_address("b", "10.0.2.9/24", now=bed.now)
+    else:
+        bed.r.set_device("b", up=False, now=bed.now)
+    with bed.expect():
+        assert failure(sock.sendto, b"x", ("10.0.1.2", 9), now=bed.now) == errno.EINVAL

@@ -66,8 +66,7 @@ def test_indexes_count_per_namespace_and_are_not_reused(bed: Bed) -> None:
 
 
 def test_down_and_up(bed: Bed) -> None:
-    """RFC 1812 3.3.6, 5.3.12: routing is told; addresses of a device that is down are nobody's, as in Linux they
-    stay."""
+    """RFC 1812 3.3.6, 5.3.12: routing is told; what is configured stays, but is not used meanwhile."""
     bed.r.set_device("a", up=False, now=bed.now)
     assert bed.a.dev.state == "down"
     with bed.expect(rx={"a": 1}, drops={DropReason.DEV_READY: 1}):

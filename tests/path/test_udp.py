@@ -288,3 +288,14 @@ def test_between_two_hosts(lab: Lab) -> None:
     data = bytes(i & 255 for i in range(4000))
     port.send(data, b, 7)
     assert port.recv().data == data[::-1]
+
+
+def test_how_large_a_send_buffer_is(bed: Bed) -> None:
+    """Linux's net.core.wmem_default and wmem_max; a datagram socket is writable all the same, nothing waits in it."""
+    bed.r.sysctl["net.core.wmem_default"] = 8000
+    bed.r.sysctl["net.core.wmem_max"] = 10000
+    sock = bed.udp(5000)
+    assert sock.getsockopt(c.SOL_SOCKET, c.SO_SNDBUF) == 8000
+    sock.setsockopt(c.SOL_SOCKET, c.SO_SNDBUF, 1 << 30, now=bed.now)
+    assert sock.getsockopt(c.SOL_SOCKET, c.SO_SNDBUF) == 20000
+    assert sock.writable
