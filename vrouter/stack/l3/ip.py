@@ -29,7 +29,7 @@ MAX_EXCEPTIONS: Final = 1024
 
 
 class PathException:
-    """What ICMP told about one destination: a smaller MTU (0: nothing), a better gateway (-1: none) and the one in whose
+    """What ICMP told about one destination: a smaller MTU (0: nothing), a better gateway (-1: none) and that in whose
     place it stands; ns of expiry."""
 
     __slots__ = ("expires", "gateway", "instead_of", "mtu")
@@ -223,8 +223,8 @@ class IpState:
         return mtu
 
     def first_hop(self, route: Route, dst: int, now: int) -> int:
-        """The gateway by which `route` reaches `dst`, -1 when there is none: its own, or the one that a redirect named in
-        its place (RFC 1122 3.2.2.2)."""
+        """The gateway by which `route` reaches `dst`, -1 when there is none: its own, or the one that a redirect named
+        in its place (RFC 1122 3.2.2.2)."""
         via = route.via
         if via >= 0 and self.exceptions:
             known = self.exception(dst, now)
