@@ -48,7 +48,7 @@ def placed(words: list[str], netns: str | None = None, core: int | None = None) 
 def run(words: list[str], timeout: float, *, env: dict[str, str] | None = None) -> str:
     """What the program printed. CommandError when it failed or took longer than `timeout` seconds.
 
-    A program that takes too long ends with everything that it has started: it is the leader of a session of its own.
+    A program that takes too long ends with everything that it has started and that stayed in its process group.
     """
     child = subprocess.Popen(
         words,
@@ -58,7 +58,7 @@ def run(words: list[str], timeout: float, *, env: dict[str, str] | None = None) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
+        process_group=0,
     )
     try:
         out, err = child.communicate(timeout=timeout)
@@ -104,7 +104,7 @@ def started(words: list[str], *, ready: str = "", env: dict[str, str] | None = N
             stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
             stderr=complaints,
             text=True,
-            start_new_session=True,
+            process_group=0,
         )
         running = Started(child, complaints)
         try:

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 ADDRESS, PORT = "10.0.0.2", 7
+QUIET_ROUNDS, QUIET_KIB = 40, 500
 _CLONE_NEWNET = 0x40000000
 _NEWLINK, _NEWADDR = 16, 20
 _REQUEST_ACK, _CREATE = 0x005, 0x600  # NLM_F_REQUEST | NLM_F_ACK; NLM_F_CREATE | NLM_F_EXCL
@@ -71,8 +72,20 @@ def _kernel_kib() -> int:
     return kib["MemTotal"] - sum(kib[name] for name in ("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages"))
 
 
+def _wait_until_quiet() -> None:
+    """The kernel takes namespaces apart long after their end: wait until it is done with earlier ones."""
+    before = sys.maxsize
+    for _ in range(QUIET_ROUNDS):
+        now = _kernel_kib()
+        if now > before - QUIET_KIB:
+            return
+        before = now
+        time.sleep(0.5)
+
+
 def main() -> None:
     count = int(sys.argv[1])
+    _wait_until_quiet()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     libc = ctypes.CDLL(None, use_errno=True)

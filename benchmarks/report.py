@@ -74,7 +74,8 @@ def _head(results: Results) -> str:
 Written by `{results.command}`; do not edit. All rows of a table are of one run, measured in turn, round by round. A
 number is the median of the rounds, with the least and the most in brackets. The machine is small, virtual and shared
 with others, and anything that runs beside the benchmark halves a core: compare rows of one table, by their ratios, and
-not absolute numbers of different runs. A ratio is against *{results.reference.name}*, which only copies frames.
+not absolute numbers of different runs. A ratio is against *{results.reference.name}*, which only copies frames. Traffic
+runs at ordinary priority; namespaces, starts and stages go before other programs (nice {machine.NICE}).
 
 {facts}
 """
