@@ -18,9 +18,9 @@ who has more is called again after the others had their turn.
 **A full TAP** keeps its frames in a queue of ``TX_QUEUE`` until it is writable; what does not fit is FULL_RING.
 
 **A TAP that is down or gone.** A write to a TAP whose kernel's end is down is EIO: the frame is lost (TX_ERROR) and the
-device has no carrier until the kernel reports the TAP writable, which it does when the link goes up, or a frame comes
-in. A deleted TAP is watched no more at once, since a descriptor without a link is ready for ever, and opened again once
-a second.
+device has no carrier until the kernel reports the TAP writable, which it does when the link goes up. A frame that comes
+in proves nothing: it may have waited since before. A deleted TAP is watched no more at once, since a descriptor without
+a link is ready for ever, and opened again once a second.
 
 **The timer** is rounded up to the next millisecond, the grain of the loops' timers: a deadline rounded down would be
 waited for in a busy loop. A deadline that moves back leaves the timer as it is (it then finds nothing to do and is set
@@ -30,6 +30,7 @@ anew), since most deadlines move back and setting a timer costs more than a rare
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections import deque
 from collections.abc import Callable
@@ -189,7 +190,7 @@ class Driver:
         now = self.clock()
         if frames:
             stack, device = self.stack, port.device
-            if not device.carrier:
+            if not device.carrier and is_writable(port.tap.fd):
                 self._set_carrier(port, True, "", now)
             receive = stack.receive
             for frame in frames:
@@ -397,6 +398,13 @@ class Driver:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def is_writable(fd: int) -> bool:
+    """Whether a TAP takes frames now, without waiting: so its kernel's end is up."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return any(events & select.POLLOUT for _, events in poll.poll(0))
 
 
 async def in_thread(function: Callable[..., _Result], *args: Any) -> _Result:

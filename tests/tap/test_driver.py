@@ -286,3 +286,20 @@ async def test_a_link_that_vanishes_under_a_write(bed: Bed, ip: Callable[..., st
     assert bed.lost() == {"TX_ERROR": 1}
     assert await asyncio.wait_for(bed.next_state(dev), 5) == ("no-carrier", "the link was deleted")
     await bed.driver.remove_port(dev.port)
+
+
+async def test_a_frame_that_waited_is_no_carrier(
+    bed: Bed, wire: Callable[[Tap], socket.socket], ip: Callable[..., str]
+) -> None:
+    """What the kernel had queued before the link went down is dropped as DEV_READY, and does not bring the carrier."""
+    tap, dev = bed.lan()
+    end = wire(tap)
+    end.send(BROADCAST + MAC + ETHERTYPE + bytes(46))
+    ip("link", "set", tap.ifname, "down")
+    bed.send(1)
+    assert not dev.carrier
+    async with asyncio.timeout(5):
+        while not bed.red.drop_counts().get("DEV_READY"):
+            await bed.driver.loop.run_in_executor(None, os.sched_yield)
+    assert not dev.carrier
+    assert bed.lost() == {"TX_ERROR": 1}
