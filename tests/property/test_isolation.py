@@ -290,6 +290,7 @@ def test_nothing_crosses_undeclared(count: int, seed: int, begin: list[str], ste
     bed.now += 100 * SECOND
     bed.stack.poll(bed.now)
     bed.look()
+    assert all(where in bed.allowed(0, source) for source, where in bed.seen)
 
 
 @settings(max_examples=15)
