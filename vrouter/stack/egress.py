@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vrouter.stack.device import Device
 
 _CROSSING_LOOP: Final = int(DropReason.CROSSING_LOOP)
-_DEV_READY: Final = int(DropReason.DEV_READY)
+_DEV_READY: Final = int(DropReason.TX_DEV_READY)
 _LO_HEADER: Final = bytes(12) + b"\x08\x00"
 
 # Kinds of work that a packet can become: (kind, device or namespace, packet).

@@ -461,16 +461,22 @@ class Netns:
         return Socket(self, family, type, proto)
 
     def route_output(
-        self, dst: int, src: int = 0, oif: Device | None = None, *, family: int = addr.V4
+        self, dst: int, src: int = 0, oif: Device | None = None, *, family: int = addr.V4, sending: bool = False
     ) -> tuple[Route, int]:
-        """(route, source address) for a packet made here; OSError with the errno that a kernel socket would raise."""
+        """(route, source address) for a packet made here; OSError with the errno that a kernel socket would raise.
+
+        With `sending` there is a packet, and a short-cut that is denied counts it; otherwise it is only a question.
+        """
         decision = route_output(self.ip4, dst, src, oif, self.stack.now)
         if isinstance(decision, Refusal):
             raise os_error(decision.errno)
         route = decision[0]
         if route.target is not None and (route.crossing is None or not route.crossing.accepted):
-            if route.crossing is not None:
-                route.crossing.denied += 1
+            if sending:
+                self.stats[Stat.AcctOriginated] += 1
+                self.drops[DropReason.CROSSING_DENIED] += 1
+                if route.crossing is not None:
+                    route.crossing.denied += 1
             raise PermissionError(errno.EACCES, f"namespace {route.target!r} does not accept from {self.name!r}")
         return decision
 

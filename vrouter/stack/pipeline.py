@@ -32,7 +32,6 @@ from vrouter.stack.base.packet import (
     IP_OPTIONS,
     LINK_GROUP,
     LOCAL_OUT,
-    MCAST_COPY,
     Packet,
 )
 from vrouter.stack.crossing import MAX_CROSSINGS, Crossing
@@ -44,15 +43,16 @@ from vrouter.stack.l2.vnet import vnet_input
 from vrouter.stack.l3 import fib
 from vrouter.stack.l3.forward import broadcasts, decrement, exceeds_mtu, forwards, redirect_gateway
 from vrouter.stack.l3.fragment import fragment
-from vrouter.stack.l3.icmp import ECHO_REPLY, OUT_STATS, ErrorNews, icmp_input, redirect_target
+from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, count_output, icmp_input, redirect_target
 from vrouter.stack.l3.icmp_error import IcmpLimiter, error_source, error_tos, may_answer, quote
-from vrouter.stack.l3.input import group_input, ipv4_input, martian_input
+from vrouter.stack.l3.input import crossing_input, group_input, ipv4_input, martian_input
 from vrouter.stack.l3.options import options_input, options_output, reply_options
 from vrouter.stack.l3.output import MAX_TOTAL, push_ipv4
 from vrouter.stack.l3.route import (
     LIMITED_BROADCAST,
     NO_FORWARDING,
     NO_ROUTE,
+    NO_SOURCE,
     REFUSALS,
     Refusal,
     route_output,
@@ -108,7 +108,7 @@ class Pipeline:
                 self.loop_input(cast("Device", where), pkt, now)
             else:
                 ns = cast("Netns", where)
-                step = self.route if kind == WORK_CROSS else self.deliver
+                step = self.cross_input if kind == WORK_CROSS else self.deliver
                 step(ns, ns.ip4, pkt, now)
 
     # -- in by a device -----------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Pipeline:
     def vnet_input(self, dev: Device, frame: Any, now: int) -> None:
         """A frame with a virtio-net header in front, as `Device.vnet_hdr` says."""
         pkt = Packet.from_frame(frame)
-        if vnet_input(dev, pkt):
+        if vnet_input(dev, pkt) or not dev.ready:
             return self.frame_input(dev, pkt, now)
         dev.rx_packets += 1
         dev.rx_bytes += pkt.end - pkt.start
@@ -161,6 +161,13 @@ class Pipeline:
         if dev.captures:
             watch_ingress(dev, pkt, now)
         return self.ip_input(dev.ns, dev.ns.ip4, pkt, dev, now)
+
+    def cross_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """An IP packet that another namespace handed over: it stands at the routing decision."""
+        reason = crossing_input(ip, pkt)
+        if reason:
+            return self.drop(ns, pkt, reason)
+        return self.route(ns, ip, pkt, now)
 
     def arp_input(self, ns: Netns, dev: Device, pkt: Packet, now: int) -> None:
         """ARP is answered, learnt from, and consumed."""
@@ -214,6 +221,8 @@ class Pipeline:
             return self.deliver(ns, ip, pkt, now)
         if not forwards(ns, pkt):
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
+        if is_link_local4(dst) or is_link_local4(pkt.src):
+            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)  # RFC 3927 2.6.2, 7
         if action == _FORWARD:
             return self.forward(ns, ip, pkt, route, now)
         if action == _CROSS:
@@ -251,7 +260,9 @@ class Pipeline:
             if reason:
                 return self.drop(ns, pkt, reason)
         if pkt.flags & IP_OPTIONS:  # RFC 1812 4.2.2.1: recorded on receipt too, with the address it was sent to
-            options_output(pkt, pkt.dst if ip.is_local(pkt.dst) else ip.select_source(None, pkt.src), now, ip.owners)
+            came_by = None if pkt.iif is None or pkt.iif.kind == "crossing" else pkt.iif
+            address = pkt.dst if ip.is_local(pkt.dst) else ip.select_source(came_by, pkt.src)
+            options_output(pkt, address, now, ip.owners)
         ns.stats[_DELIVERS] += 1
         proto = pkt.proto
         if proto == ipv4.PROTO_UDP:
@@ -270,7 +281,9 @@ class Pipeline:
         """The whole datagram when this was the missing piece; otherwise the fragment is kept, or dropped."""
         table = ns.reassembler(ip)
         word = ipv4.flags_fragment(pkt.buf, pkt.l3)
-        key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3))
+        # Two namespaces that cross into this one may use the same addresses: their pieces never meet.
+        origin = pkt.iif.name if pkt.iif is not None and pkt.iif.kind == "crossing" else ""
+        key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3), origin)
         ns.stats[Stat.IpReasmReqds] += 1
         verdict = table.input(key, pkt, (word & ipv4.OFFSET_MASK) << 3, bool(word & ipv4.MF), now)
         self.settle_reassembly(ns, ip, now)
@@ -286,11 +299,11 @@ class Pipeline:
         verdict = icmp_input(ip, pkt, now)
         if isinstance(verdict, int):
             if verdict:
-                ns.stats[Stat.IcmpInErrors] += 1
+                ns.stats[Stat.IcmpInErrors] += verdict != DropReason.ICMP_IGNORED
                 return self.drop(ns, pkt, verdict)
         elif isinstance(verdict, Packet):
             options = reply_options(pkt) if pkt.flags & IP_OPTIONS else b""
-            self.reply(ns, ip, verdict, now, tos=pkt.buf[pkt.l3 + 1], options=options, oif=pkt.iif)
+            self.reply(ns, ip, verdict, now, tos=pkt.buf[pkt.l3 + 1], options=options)
         elif isinstance(verdict, ErrorNews):
             self.news(ns, ip, pkt, verdict, now)
         else:
@@ -307,14 +320,12 @@ class Pipeline:
         quoted = news.quoted
         if news.type == icmp.REDIRECT:
             if redirect_target(ip, pkt, news):
-                ip.learn_exception(quoted.dst, now, gateway=news.info)
+                ip.learn_gateway(quoted.dst, news.info, now)
             return
-        if news.type == icmp.DEST_UNREACHABLE and news.code == icmp.FRAGMENTATION_NEEDED:
-            ip.learn_exception(quoted.dst, now, mtu=news.info)
-        if quoted.proto == ipv4.PROTO_UDP:
-            udp_error(ns, quoted, news.type, news.code, news.info, now, pkt.src)
-        elif quoted.proto == ipv4.PROTO_ICMP:
-            ping_error(ns, quoted, news.type, news.code, news.info, now, pkt.src)
+        tell = udp_error if quoted.proto == ipv4.PROTO_UDP else ping_error if quoted.proto == ipv4.PROTO_ICMP else None
+        known = tell is not None and tell(ns, quoted, news.type, news.code, news.info, now, pkt.src)
+        if known and news.type == icmp.DEST_UNREACHABLE and news.code == icmp.FRAGMENTATION_NEEDED:
+            ip.learn_mtu(quoted.dst, news.info, now)  # RFC 5927 7.1: only about what a socket here sent
 
     # -- for others ---------------------------------------------------------------------------------------------------
 
@@ -322,14 +333,13 @@ class Pipeline:
         """RFC 1812 5.2.1.2: TTL, MTU, redirect, FORWARD, out."""
         dev = route.dev
         assert dev is not None
-        if is_link_local4(pkt.dst) or is_link_local4(pkt.src):
-            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)  # RFC 3927 2.6.2, 7
         if pkt.ttl <= 1:
             self.tell(ns, ip, pkt, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, 0, now)
             return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
         mtu = exceeds_mtu(pkt, route, dev)
         if mtu:
             self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.FRAGMENTATION_NEEDED, mtu, now)
+            ns.stats[Stat.IpFragFails] += 1
             return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
         decrement(pkt)
         if dev is pkt.iif:
@@ -377,10 +387,7 @@ class Pipeline:
     ) -> None:
         """A socket sends a segment by `route`; OSError EMSGSIZE when it may not be cut and is too large."""
         size = pkt.end - pkt.start + 20
-        if size > MAX_TOTAL:
-            raise os_error(errno.EMSGSIZE)
-        mtu = ip.path_mtu(route, pkt.dst, now)
-        if dont_fragment and size > mtu:
+        if size > (ip.path_mtu(route, pkt.dst, now) if dont_fragment else MAX_TOTAL):
             raise os_error(errno.EMSGSIZE)
         ns.stats[_ORIGINATED] += 1
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl if ttl < 0 else ttl, tos, dont_fragment)
@@ -407,7 +414,6 @@ class Pipeline:
             ns.stats[stat] += 1
             if self.loops(ns, pkt, route, dev):
                 copy = pkt.copy()
-                copy.flags |= MCAST_COPY
                 copy.iif, copy.oif = dev, None
                 ns.stats[_COPIES] += 1
                 self.work.append((WORK_LOCAL, ns, copy))
@@ -438,27 +444,21 @@ class Pipeline:
         *,
         tos: int = 0,
         options: bytes = b"",
-        oif: Any = None,
-    ) -> bool:
-        """Send an ICMP message made here: it needs a route, like everything; False when it found none."""
+    ) -> None:
+        """Send an ICMP message made here: it needs a route and a source, like everything."""
         decision = route_output(ip, pkt.dst, pkt.src, None, now)
+        ns.stats[_ORIGINATED] += 1
         if isinstance(decision, Refusal):
-            ns.stats[_ORIGINATED] += 1
-            self.drop(ns, pkt, DropReason.IP_OUTNOROUTES)
-            return False
+            lost = decision.reason if decision is NO_SOURCE else DropReason.IP_OUTNOROUTES
+            return self.drop(ns, pkt, lost)
         route, source = decision
         if not pkt.src:
             pkt.src = source
-        ns.stats[_ORIGINATED] += 1
-        ns.stats[Stat.IcmpOutMsgs] += 1
-        counter = OUT_STATS.get(pkt.buf[pkt.start])
-        if counter is not None:
-            ns.stats[counter] += 1
+        count_output(ns, pkt)
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl, tos, False, options)
         if options:
             options_output(pkt, pkt.src, now, ip.owners, counts_overflow=False)
-        self.output(ns, ip, pkt, route, now)
-        return True
+        return self.output(ns, ip, pkt, route, now)
 
     def tell(self, ns: Netns, ip: IpState, pkt: Packet, type_: int, code: int, rest: int, now: int) -> None:
         """Send an ICMP error about `pkt` to its sender, if he may be told and the limits allow it."""
@@ -467,13 +467,15 @@ class Pipeline:
         limiter = ip.limiter
         if limiter is None:
             limiter = ip.limiter = IcmpLimiter()
-        message = quote(pkt, type_, code, rest)
-        if not limiter.allow(ip, pkt.src, type_, code, now):
+        if limiter.allow(ip, pkt.src, type_, code, now):
+            message = quote(pkt, type_, code, rest)
+            message.src = error_source(ip, pkt)
+            self.reply(ns, ip, message, now, tos=error_tos(pkt))
+        elif type_ != icmp.REDIRECT:  # advice that is not repeated is no loss: the packet itself goes its way
+            unsent = Packet.for_payload(b"")
+            unsent.iif = pkt.iif
             ns.stats[_ORIGINATED] += 1
-            message.iif = pkt.iif
-            return self.drop(ns, message, DropReason.ICMP_RATELIMIT)
-        message.src = error_source(ip, pkt)
-        self.reply(ns, ip, message, now, tos=error_tos(pkt))
+            self.drop(ns, unsent, DropReason.ICMP_RATELIMIT)
 
     # -- out by a device ----------------------------------------------------------------------------------------------
 
@@ -499,7 +501,7 @@ class Pipeline:
     def neighbour(self, ns: Netns, pkt: Packet, dev: Device, now: int, group: bool) -> None:
         """The next hop's link address, known or to be found."""
         if not dev.ready:
-            return self.drop(ns, pkt, DropReason.DEV_READY)
+            return self.drop(ns, pkt, DropReason.TX_DEV_READY)
         if dev.with_arp:
             if group:
                 link = multicast_mac4(pkt.dst) if is_multicast4(pkt.dst) else BROADCAST
@@ -531,7 +533,7 @@ class Pipeline:
         dev = pkt.oif
         assert dev is not None
         ns.stats[_ORIGINATED] += 1
-        reason = transmit(dev, pkt, now, self.egress, self.work) if dev.ready else int(DropReason.DEV_READY)
+        reason = transmit(dev, pkt, now, self.egress, self.work) if dev.ready else int(DropReason.TX_DEV_READY)
         if reason:
             self.drop(ns, pkt, reason)
 
@@ -569,6 +571,7 @@ class Pipeline:
                 else:
                     pkt, reason = action[1], action[2]
                     if reason == DropReason.NEIGH_FAILED:
+                        ns.ip4.gateway_failed(pkt.dst, pkt.nexthop)
                         self.tell(ns, ns.ip4, pkt, icmp.DEST_UNREACHABLE, icmp.HOST_UNREACHABLE, 0, now)
                     self.drop(ns, pkt, reason)
 

@@ -95,6 +95,8 @@ class DropReason(IntEnum):
     IP_OUTNOROUTES = 53
     FULL_RING = 54
     TX_ERROR = 55
+    NO_SOURCE_ADDR = 56
+    TX_DEV_READY = 57
 
 
 class DropInfo(NamedTuple):
@@ -164,6 +166,8 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.SOCKET_RCVBUFF: DropInfo(_4, "socket's receive buffer is full", "", _NRM),
     DropReason.IP_OUTNOROUTES: DropInfo(_R, "no route for a packet made here", "", _NRM),
     DropReason.FULL_RING: DropInfo(_E, "device's transmit queue is full", "", _NRM),
+    DropReason.NO_SOURCE_ADDR: DropInfo(_R, "no address to send it from", "RFC 1122 3.2.1.3", _NRM),
+    DropReason.TX_DEV_READY: DropInfo(_E, "the device to leave by is down", "", _NRM),
     DropReason.TX_ERROR: DropInfo(_E, "the device refused the frame", "", _ERR),
 }
 

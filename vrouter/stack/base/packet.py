@@ -34,11 +34,9 @@ IP_OPTIONS: Final = 0x10  # the network header carries options
 REASSEMBLED: Final = 0x20
 CSUM_OK: Final = 0x40  # the transport checksum needs no check (lo, crossing, or the device vouches for it)
 DONT_FRAGMENT: Final = 0x80
-ICMP_ERROR: Final = 0x100  # an ICMP error message: never answered by another
 ROUTER_ALERT: Final = 0x200
 FRAGMENT: Final = 0x400  # a piece of a larger datagram
 CONFIRM: Final = 0x800  # the sender vouches that the next hop is reachable (MSG_CONFIRM)
-MCAST_COPY: Final = 0x1000  # the local copy of what was also sent out (multicast loop)
 LINK_GROUP: Final = LINK_BROADCAST | LINK_MULTICAST
 
 

@@ -25,6 +25,7 @@ from vrouter.stack.wire.checksum import is_valid, update16
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l3.ip import IpState
+    from vrouter.stack.netns import Netns
 
 _L4_HDR = int(DropReason.L4_HDR)
 _ICMP_CSUM = int(DropReason.ICMP_CSUM)
@@ -108,6 +109,14 @@ def icmp_input(ip: IpState, pkt: Packet, now: int) -> int | str | Packet | Error
         # RFC 6633 (quench), RFC 1812 4.3.3.7 (information), 4.3.3.9 (masks): understood, and of no effect here.
         return _ICMP_IGNORED
     return _ICMP_TYPE
+
+
+def count_output(ns: Netns, message: Packet) -> None:
+    """Count a message that is about to be sent; it begins at ``start``."""
+    ns.stats[Stat.IcmpOutMsgs] += 1
+    counter = OUT_STATS.get(message.buf[message.start])
+    if counter is not None:
+        ns.stats[counter] += 1
 
 
 def next_mtu(told: int, total_length: int) -> int:

@@ -84,13 +84,12 @@ class IcmpLimiter:
     def allow(self, ip: IpState, dst: int, type_: int, code: int, now: int) -> bool:
         """Take a token for a message to `dst`; False when there is none.
 
-        Free are types outside of ``net.ipv4.icmp_ratemask``, loopback, and Fragmentation Needed, without which paths
-        turn into black holes (RFC 1191). Redirects have a bucket of their own for each destination.
+        Free are types outside of ``net.ipv4.icmp_ratemask``, this namespace's own addresses, and Fragmentation Needed,
+        without which paths turn into black holes (RFC 1191). Redirects have a bucket of their own for each destination.
         """
         conf = ip.ns.conf
-        if type_ == icmp.REDIRECT:
-            return self._allow_peer(dst | _REDIRECTS, _SECOND, now)
-        if not conf.icmp_ratemask >> type_ & 1 or dst >> 24 == 127:
+        redirect = type_ == icmp.REDIRECT
+        if not redirect and (not conf.icmp_ratemask >> type_ & 1 or ip.is_local(dst)):
             return True
         if type_ == icmp.DEST_UNREACHABLE and code == icmp.FRAGMENTATION_NEEDED:
             return True
@@ -102,7 +101,8 @@ class IcmpLimiter:
             self._tokens = tokens
             return False
         self._tokens = tokens
-        if conf.icmp_ratelimit and not self._allow_peer(dst, conf.icmp_ratelimit, now):
+        peer, interval = (dst | _REDIRECTS, _SECOND) if redirect else (dst, conf.icmp_ratelimit)
+        if interval and not self._allow_peer(peer, interval, now):
             return False
         self._tokens = tokens - _SECOND
         return True

@@ -20,6 +20,7 @@ from vrouter.stack.base.packet import (
     LINK_GROUP,
     Packet,
 )
+from vrouter.stack.l3.fib import REJECT
 from vrouter.stack.wire.checksum import is_valid
 from vrouter.stack.wire.ipv4 import DF, FIELDS, MF, MIN_HEADER, OFFSET_MASK
 
@@ -31,6 +32,9 @@ _from_bytes = int.from_bytes
 _FRAGMENT_BITS: Final = MF | OFFSET_MASK
 _LIMITED_BROADCAST: Final = 0xFFFFFFFF
 
+MAX_DATA: Final = 65535 - MIN_HEADER
+
+FRAG_INVALID = int(DropReason.FRAG_INVALID)
 HDR_TRUNC = int(DropReason.HDR_TRUNC)
 IP_VERSION = int(DropReason.IP_VERSION)
 IP_INHDR = int(DropReason.IP_INHDR)
@@ -77,6 +81,8 @@ def ipv4_input(pkt: Packet) -> int:
             pkt.flags |= DONT_FRAGMENT
         if frag & _FRAGMENT_BITS:
             pkt.flags |= FRAGMENT
+            if ((frag & OFFSET_MASK) << 3) + total - (pkt.l4 - l3) > MAX_DATA:
+                return FRAG_INVALID  # it would reach beyond what a datagram can hold, or wrap when cut again
     return 0
 
 
@@ -117,11 +123,28 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
 def reverse_path(ip: IpState, src: int, dev: Any, mode: int) -> int:
     """RFC 3704 2.2 strict (1: the route to the source leaves by `dev`) or 2.4 loose (2: there is a route)."""
     route = ip.lookup(src)
-    if route is None or route.action not in (1, 2):
+    if route is None or route.action == REJECT:
         return IP_RPFILTER
     if mode == 1 and route.dev is not dev:
         return IP_RPFILTER
     return 0
+
+
+def crossing_input(ip: IpState, pkt: Packet) -> int:
+    """The address filter for a packet that another namespace handed over: 0 or the drop reason.
+
+    What `martian_input` says about this namespace's own prefixes holds for it as well: a source to which an answer
+    would be a broadcast here, and destinations that are nobody's here. There is no reverse path to check.
+
+    Deviation: a source that is an address of this namespace passes (RFC 1812 5.3.7 would discard it). Tenants with the
+    same subnet have routers with the same address, whose ICMP errors must reach the other side.
+    """
+    src, dst = pkt.src, pkt.dst
+    if src >> 24 == 127 or dst >> 24 == 127:
+        return IP_LOCALNET
+    if src in ip.broadcasts or src in ip.zeros:
+        return IP_INVALID_SOURCE
+    return IP_INVALID_DEST if dst in ip.zeros else 0
 
 
 def group_input(pkt: Packet) -> int:

@@ -240,20 +240,38 @@ class IpState:
             return None
         return found
 
-    def learn_exception(self, dst: int, now: int, *, mtu: int = 0, gateway: int = -1) -> None:
-        """Remember what an ICMP message told about `dst`; the oldest is forgotten when there are too many."""
-        known = self.exceptions.pop(dst, None) or PathException()
-        conf = self.ns.conf
-        if mtu:  # nobody may talk a path down further than min_pmtu
-            mtu = max(mtu, conf.min_pmtu)
-            known.mtu = min(known.mtu, mtu) if known.mtu else mtu
-        if gateway >= 0:
-            route = self.main.lookup(dst)
-            known.gateway, known.instead_of = gateway, -1 if route is None else route.via
-        known.expires = now + conf.mtu_expires  # RFC 1191 6.3: a larger MTU is tried again after 10 minutes
+    def gateway_failed(self, dst: int, gateway: int) -> None:
+        """A next hop does not answer: if a redirect named it for `dst`, the route's own is used again (RFC 1122
+        3.3.1.5)."""
+        known = self.exceptions.get(dst)
+        if known is not None and known.gateway == gateway:
+            del self.exceptions[dst]
+
+    def learn_mtu(self, dst: int, mtu: int, now: int) -> None:
+        """A Fragmentation Needed told the MTU of the path to `dst` (RFC 1191 3). It only ever shrinks, not below
+        ``min_pmtu``, and what is known already lasts no longer for being told again."""
+        if self.is_local(dst) or self.is_broadcast(dst) or (self.family == V4 and is_multicast4(dst)):
+            return
+        route = self.lookup(dst)
+        mtu = max(mtu, self.ns.conf.min_pmtu)
+        if route is not None and mtu < self.path_mtu(route, dst, now):
+            self._exception(dst, now).mtu = mtu
+
+    def learn_gateway(self, dst: int, gateway: int, now: int) -> None:
+        """A Redirect that is to be believed named a better first hop for `dst` (RFC 1122 3.2.2.2)."""
+        route = self.main.lookup(dst)
+        known = self._exception(dst, now)
+        known.gateway, known.instead_of = gateway, -1 if route is None else route.via
+
+    def _exception(self, dst: int, now: int) -> PathException:
+        """The entry to write news about `dst` into; the oldest is forgotten when there are too many."""
+        known = self.exception(dst, now) or PathException()
+        self.exceptions.pop(dst, None)
         if len(self.exceptions) >= MAX_EXCEPTIONS:
             del self.exceptions[next(iter(self.exceptions))]
+        known.expires = now + self.ns.conf.mtu_expires  # RFC 1191 6.3: a larger MTU is tried again after 10 minutes
         self.exceptions[dst] = known
+        return known
 
     def next_ident(self, src: int, dst: int, proto: int) -> int:
         """An identification for a packet that may be fragmented: a counter from a keyed offset per (source,

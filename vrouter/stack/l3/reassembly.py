@@ -50,7 +50,7 @@ from vrouter.stack.wire import ipv4
 if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
-Key = tuple[int, ...]
+Key = tuple[int | str, ...]
 
 QUEUED: Final = 0
 DROP: Final = "drop"

@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 NO_ROUTE: Final = Refusal(DropReason.IP_INNOROUTES, icmp.NET_UNREACHABLE, errno.ENETUNREACH)
 NO_FORWARDING: Final = Refusal(DropReason.FORWARDING_DISABLED, -1, errno.EHOSTUNREACH)
 BAD_SOURCE: Final = Refusal(DropReason.IP_OUTNOROUTES, -1, errno.EINVAL)
-DENIED: Final = Refusal(DropReason.CROSSING_DENIED, icmp.COMM_PROHIBITED, errno.EACCES)
+NO_SOURCE: Final = Refusal(DropReason.NO_SOURCE_ADDR, -1, errno.EADDRNOTAVAIL)
 REFUSALS: Final[dict[int, Refusal]] = {
     BLACKHOLE: Refusal(DropReason.ROUTE_BLACKHOLE, -1, errno.EINVAL),
     UNREACHABLE: Refusal(DropReason.ROUTE_UNREACHABLE, icmp.HOST_UNREACHABLE, errno.EHOSTUNREACH),
@@ -72,6 +72,8 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
     """
     if src and src not in ip.owners and not ip.is_local(src):
         return BAD_SOURCE
+    if oif is not None and not oif.ready:
+        return NO_ROUTE
     if dst == LIMITED_BROADCAST or is_multicast4(dst):
         dev = oif
         if dev is None and src:
@@ -85,6 +87,8 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         if src >> 24 == 127 and is_abroad(dev):
             return BAD_SOURCE
         source = src or ip.select_source(dev, dst)
+        if not source and dst != LIMITED_BROADCAST:  # who asks for his address has none yet
+            return NO_SOURCE
         return group_route(ip, BROADCAST if dst == LIMITED_BROADCAST else MULTICAST, dst, dev, source), source
     if dst == 0:
         dst = src or 0x7F000001  # Linux: 0.0.0.0 means this host
@@ -102,4 +106,5 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         return refusal
     if (src >> 24 == 127 or dst >> 24 == 127) and route.type != LOCAL and is_abroad(route.dev):
         return NO_ROUTE if dst >> 24 == 127 else BAD_SOURCE
-    return route, src or route.src or ip.select_source(route.dev, dst if route.via < 0 else route.via)
+    source = src or route.src or ip.select_source(route.dev, dst if route.via < 0 else route.via)
+    return (route, source) if source else NO_SOURCE

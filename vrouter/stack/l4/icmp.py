@@ -80,13 +80,14 @@ def ping_input(ns: Netns, pkt: Packet, now: int) -> int:
 
 def ping_error(
     ns: Netns, quoted: icmp.QuotedPacket, icmp_type: int, icmp_code: int, info: int, now: int, offender: int = 0
-) -> None:
-    """Tell the ping socket that sent the echo request `quoted` what ICMP reported; arguments as in `udp_error`."""
+) -> bool:
+    """Tell the ping socket that sent the echo request `quoted` what ICMP reported; as `udp_error`."""
     data = quoted.data
     if quoted.fragment_offset or len(data) < icmp.HEADER_LEN or data[0] != icmp.ECHO:
-        return
+        return False
     code, fatal = (errno.EREMOTEIO, False) if icmp_type == icmp.SOURCE_QUENCH else convert(icmp_type, icmp_code)
     sock = ns.ping.find(icmp.ident(data, 0), quoted.src, None)
     if sock is None or not code or (code == errno.EMSGSIZE and sock.mtu_discover == IP_PMTUDISC_DONT):
-        return
+        return False
     sock.icmp_error(code, fatal, icmp_type, icmp_code, info, offender, quoted.dst, 0, data)
+    return True

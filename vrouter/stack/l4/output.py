@@ -60,7 +60,7 @@ def datagram_output(
         how = Outgoing(sock)
         how.apply(sock, ancdata)
         ttl, tos, mark, device, source = how.ttl, how.tos, how.mark, how.device, how.source
-    dst, route, source = find_route(sock, dst, device, source)
+    dst, route, source = find_route(sock, dst, device, source, sending=True)
     if ttl < 0:
         if is_multicast4(dst):
             ttl = 1 if sock.multicast is None else sock.multicast.ttl
@@ -82,7 +82,9 @@ def datagram_output(
     return size
 
 
-def find_route(sock: Socket, dst: int, device: Device | None, source: int) -> tuple[int, Any, int]:
+def find_route(
+    sock: Socket, dst: int, device: Device | None, source: int, *, sending: bool = False
+) -> tuple[int, Any, int]:
     """(destination, route, source) for `dst`; 0.0.0.0 means this host. `device` and `source` are what is prescribed.
 
     OSError ENODEV (the device is gone), EACCES (broadcast without SO_BROADCAST), and what the route says.
@@ -93,7 +95,7 @@ def find_route(sock: Socket, dst: int, device: Device | None, source: int) -> tu
     if device is not None and (device.removed or device.ns is not sock.ns):
         raise os_error(errno.ENODEV)
     dst = dst or source or _LOOPBACK4
-    route, source = sock.ns.route_output(dst, source, device)
+    route, source = sock.ns.route_output(dst, source, device, sending=sending)
     if route.type == _BROADCAST and not sock.options & c.BROADCAST:
         raise os_error(errno.EACCES)
     return dst, route, source

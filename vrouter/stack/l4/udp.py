@@ -125,17 +125,19 @@ def _group_input(ns: Netns, pkt: Packet, sport: int, dport: int) -> int:
 
 def udp_error(
     ns: Netns, quoted: icmp.QuotedPacket, icmp_type: int, icmp_code: int, info: int, now: int, offender: int = 0
-) -> None:
+) -> bool:
     """Tell the socket that sent `quoted` what ICMP reported (RFC 1122 4.1.3.3).
 
-    `info` is the next hop's MTU of a Fragmentation Needed, `offender` the address that reported.
+    `info` is the next hop's MTU of a Fragmentation Needed, `offender` the address that reported. True when there is
+    such a socket: news about packets that nobody sent are no news.
     """
     if quoted.fragment_offset or len(quoted.data) < 4:
-        return
+        return False
     code, fatal = convert(icmp_type, icmp_code)
     if not code:
-        return
+        return False
     sock = ns.udp.lookup(quoted.dst, quoted.dport, quoted.src, quoted.sport, None)
     if sock is None or (code == errno.EMSGSIZE and sock.mtu_discover == IP_PMTUDISC_DONT):
-        return
+        return False
     sock.icmp_error(code, fatal, icmp_type, icmp_code, info, offender, quoted.dst, quoted.dport, b"")
+    return True
