@@ -304,10 +304,64 @@ def test_sockets_talk_across(pair: Pair) -> None:
 def test_a_socket_is_told_at_once_that_it_is_denied(pair: Pair) -> None:
     """A local sender gets the errno of "administratively prohibited", and the crossing counts it."""
     pair.blue.accept_from = frozenset()
+    sock = pair.bed.udp(ns=pair.red)
     with pair.bed.expect(pair.red), pytest.raises(PermissionError) as caught:
-        pair.bed.udp(ns=pair.red).sendto(b"x", ("10.9.0.1", 7), now=pair.bed.now)
+        sock.connect(("10.9.0.1", 7), now=pair.bed.now)  # a question is no packet
     assert caught.value.errno == errno.EACCES
+    with pair.bed.expect(pair.red, drops={DropReason.CROSSING_DENIED: 1}), pytest.raises(PermissionError):
+        sock.sendto(b"x", ("10.9.0.1", 7), now=pair.bed.now)
     assert pair.row("red", "blue")["denied"] == 1
+
+
+def test_a_source_to_which_an_answer_would_be_a_broadcast_is_refused_by_the_target(pair: Pair) -> None:
+    """RFC 1812 5.3.7: the address filter is not skipped: nobody smurfs the target's wire through a short-cut."""
+    for src in ("10.9.0.255", "10.9.0.0"):
+        with pair.bed.expect(pair.blue, drops={DropReason.IP_INVALID_SOURCE: 1}, AcctCrossedIn=1):
+            pair.a.send(frames.ipv4_echo(src, "10.9.0.1", 1, 1, b"x"))
+    assert pair.z.received == []
+
+
+def test_the_number_of_the_target_s_network_is_nobody(pair: Pair) -> None:
+    """RFC 1812 4.2.3.1: {prefix, 0} is a destination in no namespace."""
+    with pair.bed.expect(pair.blue, drops={DropReason.IP_INVALID_DEST: 1}, AcctCrossedIn=1):
+        pair.send("10.9.0.0")
+    assert pair.z.arp == []
+
+
+def test_a_router_with_the_target_s_own_address_can_report_errors(pair: Pair) -> None:
+    """Deviation from RFC 1812 5.3.7: tenants with one subnet have equal routers, whose errors must get through."""
+    pair.bed.stack.namespaces["blue"].add_address("lo", "10.0.1.1/32", now=pair.bed.now)
+    sock = pair.bed.udp(7, ns=pair.blue)
+    pair.red.accept_from = frozenset()
+    pair.bed.udp(9, ns=pair.red, address="10.0.1.1").sendto(b"x", ("10.9.0.1", 7), now=pair.bed.now)
+    assert pair.bed.received(sock) == [b"x"]
+
+
+def test_link_local_does_not_cross(pair: Pair) -> None:
+    """RFC 3927 7: another namespace is another link."""
+    pair.red.add_route("169.254.0.0/16", netns="blue", now=pair.bed.now)
+    with pair.bed.expect(pair.red, rx=1, drops={DropReason.FORWARD_LINK_LOCAL: 1}, IpInReceives=1):
+        pair.send("169.254.7.7")
+
+
+def test_pieces_of_two_namespaces_never_meet(pair: Pair) -> None:
+    """Two tenants with the same addresses cross into one namespace: each datagram is put together of its own pieces."""
+    green = pair.bed.stack.add_netns("green", now=pair.bed.now)
+    green.sysctl["net.ipv4.ip_forward"] = 1
+    g = pair.bed.station(green, "lan", "10.0.1.1/24", "10.0.1.2")
+    green.add_route("10.9.0.0/16", netns="blue", now=pair.bed.now)
+    pair.blue.accept_from = frozenset(["red", "green"])
+    sock = pair.bed.udp(7, ns=pair.blue)
+    red, other = (
+        frames.fragments(frames.ipv4_udp("10.0.1.2", "10.9.0.1", 1000, 7, fill * 1000, ident=5), 576)
+        for fill in (b"R", b"G")
+    )
+    pair.a.send(red[0])
+    g.send(other[1])
+    assert pair.bed.received(sock) == []
+    pair.a.send(red[1])
+    g.send(other[0])
+    assert pair.bed.received(sock) == [b"R" * 1000, b"G" * 1000]
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 from tests.path.bed import Bed
 from vrouter.stack.base.drop import DROP_TABLE, DropReason, Layer
 from vrouter.stack.hooks import hooks as hook
+from vrouter.stack.hooks.hooks import Hooks
 from vrouter.testing import frames
 
 Scenario = Callable[[Bed], object]
@@ -155,6 +156,27 @@ def deaf_socket(bed: Bed) -> None:
         bed.a.send(packet("10.0.1.1"))
 
 
+def nameless_router(bed: Bed) -> None:
+    """An error is due, and no address is there to send it from."""
+    for dev in ("a", "b"):
+        for own in list(bed.r.device(dev).addresses):
+            bed.r.del_address(dev, f"10.0.{1 if dev == 'a' else 2}.1/{own.length}", now=bed.now)
+    bed.r.add_route("10.0.1.0/24", dev="a", now=bed.now)
+    bed.a.send(packet("192.0.2.1"))
+
+
+def silent_wire(bed: Bed) -> None:
+    """A route leads out by a device that went down while the packet was under way."""
+
+    def unplug(ns: object, pkt: object, now: int) -> int:
+        bed.b.dev.ready = False
+        return 0
+
+    bed.r.hooks = Hooks()
+    bed.r.hooks.register(hook.FORWARD, 0, unplug)
+    bed.a.send(packet())
+
+
 def failed_egress(reason: DropReason) -> Scenario:
     """The driver reports that a frame was not sent."""
 
@@ -224,6 +246,8 @@ SCENARIOS: dict[DropReason, Scenario] = {
     DropReason.NO_SOCKET: sends("10.0.1.1"),
     DropReason.SOCKET_RCVBUFF: deaf_socket,
     DropReason.IP_OUTNOROUTES: sends(src="203.0.113.1", ttl=1),
+    DropReason.NO_SOURCE_ADDR: nameless_router,
+    DropReason.TX_DEV_READY: silent_wire,
     DropReason.FULL_RING: failed_egress(DropReason.FULL_RING),
     DropReason.TX_ERROR: failed_egress(DropReason.TX_ERROR),
 }
@@ -231,6 +255,7 @@ BESIDE = {
     DropReason.FRAG_TOO_FAR: {DropReason.FRAG_OVERLAP},
     DropReason.ICMP_RATELIMIT: {DropReason.IP_INNOROUTES},
     DropReason.IP_OUTNOROUTES: {DropReason.TTL_EXPIRED},
+    DropReason.NO_SOURCE_ADDR: {DropReason.IP_INNOROUTES},
 }
 
 

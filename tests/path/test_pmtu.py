@@ -81,6 +81,7 @@ def test_without_df_own_packets_are_cut_to_the_path(bed: Bed) -> None:
 
 def test_it_never_rises_by_a_message(bed: Bed) -> None:
     """RFC 1191 3: a message that tells a larger MTU is stale or a lie."""
+    bed.udp(5000)
     too_big(bed, 1000)
     too_big(bed, 1400)
     assert mtu_of(bed) == 1000
@@ -88,6 +89,7 @@ def test_it_never_rises_by_a_message(bed: Bed) -> None:
 
 def test_it_is_tried_again_after_ten_minutes(bed: Bed) -> None:
     """RFC 1191 6.3: aged by the time of the last message; net.ipv4.route.mtu_expires."""
+    bed.udp(5000)
     too_big(bed, 1000)
     bed.run_for(599.999)
     assert mtu_of(bed) == 1000
@@ -102,12 +104,14 @@ def test_it_is_tried_again_after_ten_minutes(bed: Bed) -> None:
 @pytest.mark.parametrize(("told", "learned"), [(68, 552), (551, 552), (553, 553), (1, 1492), (67, 1492)])
 def test_nobody_can_talk_it_down_to_nothing(bed: Bed, told: int, learned: int) -> None:
     """RFC 1191 3, Linux's min_pmtu: 552 at least; what no link can have (under 68) is guessed as from an old router."""
+    bed.udp(5000)
     too_big(bed, told)
     assert mtu_of(bed) == learned
 
 
 def test_the_floor_is_a_setting(bed: Bed) -> None:
     """Linux's net.ipv4.route.min_pmtu."""
+    bed.udp(5000)
     bed.r.sysctl["net.ipv4.route.min_pmtu"] = 1280
     too_big(bed, 600)
     assert mtu_of(bed) == 1280
@@ -116,6 +120,7 @@ def test_the_floor_is_a_setting(bed: Bed) -> None:
 @pytest.mark.parametrize(("size", "plateau"), [(1500, 1492), (1492, 1006), (1006, 552)])
 def test_an_old_router_tells_no_mtu(bed: Bed, size: int, plateau: int) -> None:
     """RFC 1191 5, 7.1: the next plateau below the packet that was too big, not under the floor."""
+    bed.udp(5000)
     too_big(bed, 0, size)
     assert mtu_of(bed) == plateau
 
@@ -129,8 +134,42 @@ def test_messages_about_others_teach_nothing(bed: Bed) -> None:
     assert bed.r.drop_counts() == {"ICMP_IGNORED": 1}
 
 
+def test_messages_about_packets_that_nobody_sent_teach_nothing(bed: Bed) -> None:
+    """RFC 5927 7.1: a forged message must at least know a socket; about other protocols nothing is believed."""
+    too_big(bed, 1000)
+    bed.b.send(
+        frames.ipv4(
+            "203.0.113.9", "10.0.2.1", 1, frames.icmp_error(3, 4, frames.ipv4("10.0.2.1", FAR, 6, bytes(20)), 1000)
+        )
+    )
+    assert bed.r.ip4.exceptions == {}
+    bed.udp(5000)
+    too_big(bed, 1000)
+    assert mtu_of(bed) == 1000
+
+
+@pytest.mark.parametrize("dst", ["127.0.0.1", "10.0.1.1", "10.0.2.255", "224.0.0.1"])
+def test_paths_that_lead_nowhere_have_no_mtu(bed: Bed, dst: str) -> None:
+    """RFC 1191 3: a path leads through routers; nobody outside talks about this host or a group."""
+    bed.udp(5000)
+    too_big(bed, 1000, dst=dst)
+    assert bed.r.ip4.exceptions == {}
+
+
+def test_old_news_last_no_longer_for_being_told_again(bed: Bed) -> None:
+    """RFC 1191 3: a message with an MTU that is not smaller is no news."""
+    bed.udp(5000)
+    too_big(bed, 600)
+    bed.run_for(500)
+    too_big(bed, 600)
+    too_big(bed, 9000)
+    bed.run_for(100)
+    assert mtu_of(bed) == 1500
+
+
 def test_what_is_learned_is_bounded(bed: Bed) -> None:
     """A stranger's messages fill a table of 1024 destinations, and no more."""
+    bed.udp(5000)
     for host in range(1100):
         too_big(bed, 1000, dst=f"198.18.{host >> 8}.{host & 255}")
     assert len(bed.r.ip4.exceptions) == 1024
@@ -140,6 +179,7 @@ def test_what_is_learned_is_bounded(bed: Bed) -> None:
 
 def test_forwarding_does_not_use_it(bed: Bed) -> None:
     """RFC 1191 4: what a router forwards is judged by the next link alone."""
+    bed.udp(5000)
     too_big(bed, 1000)
     with bed.expect(rx={"a": 1}, tx={"b": 1}, IpInReceives=1, IpForwDatagrams=1):
         bed.a.send(frames.ipv4_udp("10.0.1.2", FAR, 1, 2, bytes(1400), df=True))

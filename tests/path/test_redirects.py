@@ -97,7 +97,7 @@ def test_redirects_are_limited_for_each_peer(lan: Bed) -> None:
         send(lan)
     kinds = [frame == match.icmp4(type=5) for frame in lan.a.received]
     assert (kinds.count(True), kinds.count(False)) == (6, 20)
-    assert lan.r.drop_counts() == {"ICMP_RATELIMIT": 14}
+    assert lan.r.drop_counts() == {}  # advice that is not repeated is no packet lost
     lan.run_for(1)
     lan.a.clear()
     send(lan, "203.0.113.7")  # no route: errors have another bucket

@@ -201,5 +201,7 @@ def test_a_peer_that_is_not_ready(pair: Pair) -> None:
     pair.resolve()
     pair.down.carrier = False
     pair.down.refresh()
-    with pair.bed.expect(pair.red, rx={"lan": 1}, drops={DropReason.DEV_READY: 1}, IpInReceives=1, IpForwDatagrams=1):
+    with pair.bed.expect(
+        pair.red, rx={"lan": 1}, drops={DropReason.TX_DEV_READY: 1}, IpInReceives=1, IpForwDatagrams=1
+    ):
         pair.send()
