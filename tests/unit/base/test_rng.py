@@ -6,7 +6,7 @@ from vrouter.stack.base.rng import Rng
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
-    """DESIGN rule: the same seed and inputs give the same bytes out."""
+    """The same seed and inputs give the same bytes out."""
     one, two = Rng(7), Rng(7)
     assert [one.u32() for _ in range(50)] == [two.u32() for _ in range(50)]
     assert one.random_bytes(100) == two.random_bytes(100)
