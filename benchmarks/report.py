@@ -24,7 +24,7 @@ class Results:
     reference: Site
     """The copier that ratios are against."""
     costs: Costs
-    taps: dict[str, int]
+    taps: dict[str, float]
     taps_count: int
     namespaces: list[dict[str, float]]
     kernel_namespaces: list[dict[str, float]]
