@@ -10,6 +10,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY vrouter ./vrouter
 # The second environment has no pip: what runs needs none. Without debug symbols the extensions are a third of their size.
+# Neither goes along: other programs that the dependencies install, and a driver for Windows with a licence of its own.
 RUN set -eu; \
     python3 -m venv /pip; \
     /pip/bin/pip wheel --quiet --wheel-dir /wheels .; \
@@ -17,6 +18,8 @@ RUN set -eu; \
     /pip/bin/pip --python /opt/vrouter/bin/python install --quiet --no-index --find-links /wheels vrouter; \
     command -v strip >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends binutils >/dev/null; }; \
     find /opt/vrouter -name '*.so' -exec strip --strip-unneeded {} +; \
+    find /opt/vrouter/bin ! -type d ! -name 'python*' ! -name vrouter -delete; \
+    rm -rf /opt/vrouter/include /opt/vrouter/lib/python3*/site-packages/pytun_pmd3/wintun; \
     install -d -m 1777 /empty/run/vrouter; \
     install -d /empty/etc/vrouter
 
