@@ -460,3 +460,22 @@ def test_marks_and_flags_stay_behind(pair: Pair) -> None:
     pair.blue.hooks.register(hook.FORWARD, 0, see)
     pair.send()
     assert seen == [(0, None)]
+
+
+def test_a_loose_filter_knows_sources_behind_a_short_cut(pair: Pair) -> None:
+    """RFC 3704 2.4: loose mode asks whether there is a route to the source, whichever way it leads."""
+    pair.blue.add_route("203.0.113.0/24", netns="red", now=pair.bed.now)
+    pair.blue.sysctl["net.ipv4.conf.all.rp_filter"] = 2
+    with pair.bed.expect(
+        pair.blue,
+        rx={"lan": 1},
+        drops={DropReason.NO_SOCKET: 1},
+        IpInReceives=1,
+        IpInDelivers=1,
+        UdpNoPorts=1,
+        AcctCrossedOut=1,
+        IcmpOutMsgs=1,
+        IcmpOutDestUnreachs=1,
+        IpOutRequests=1,
+    ):
+        pair.z.send(frames.ipv4_udp("203.0.113.5", "10.9.0.1", 1, 2, b"x"))

@@ -165,3 +165,15 @@ def test_what_the_driver_could_not_send_was_not_transmitted(bed: Bed, reason: Dr
         bed.stack.egress_failed(bed.b.dev, len(bed.b.received[0]), reason)
     assert bed.b.dev.tx_bytes == sum(len(frame) for frame in []) + 2 * 42  # the two announcements
     assert bed.b.dev.tx_drops == 1
+
+
+def test_a_virtio_net_device_that_is_down_or_gone(bed: Bed) -> None:
+    """Its header is not judged: the frame dies of the device's state, and is counted once, even without a namespace."""
+    c = bed.station(bed.r, "c", "10.0.3.1/24", "10.0.3.2", vnet_hdr=True)
+    bed.settle()
+    bed.r.set_device("c", up=False, now=bed.now)
+    with bed.expect(rx={"c": 1}, drops={DropReason.DEV_READY: 1}):
+        c.send_frame(b"\xff" * 12 + bytes(60))
+    bed.stack.remove_device(c.dev, now=bed.now)
+    bed.stack.receive(c.dev, b"\xff" * 12 + bytes(60), bed.now)
+    assert (bed.stack.unmapped, bed.stack.drops[DropReason.NS_CLOSING]) == (1, 1)

@@ -245,3 +245,14 @@ def test_the_new_first_hop_may_redirect_further(host: Bed) -> None:
     assert first_hop(host) == G_MAC
     redirect(host, gateway="10.0.1.77", src="10.0.1.9")
     assert first_hop(host) == b"\x02\0\0\0\0\x4d"
+
+
+def test_a_gateway_that_is_dead_is_left(host: Bed) -> None:
+    """RFC 1122 3.3.1.5: advice to use somebody who does not answer must not cut off what the old first hop reaches."""
+    host.r.neigh4.delete(host.a.dev, G)
+    redirect(host)
+    sock = host.udp()
+    sock.sendto(b"asks for g", (FAR, 7), now=host.now)
+    host.run_for(3)
+    assert host.r.drop_counts() == {"NEIGH_FAILED": 1}
+    assert first_hop(host) == host.a.mac

@@ -299,3 +299,39 @@ def test_how_large_a_send_buffer_is(bed: Bed) -> None:
     sock.setsockopt(c.SOL_SOCKET, c.SO_SNDBUF, 1 << 30, now=bed.now)
     assert sock.getsockopt(c.SOL_SOCKET, c.SO_SNDBUF) == 20000
     assert sock.writable
+
+
+def test_nobody_sends_without_an_address(empty: Bed) -> None:
+    """RFC 1122 3.2.1.3 (a), 4.1.3.5: 0.0.0.0 is no source but of who asks for his address, by broadcast."""
+    ns = empty.stack.add_netns("red")
+    dev = ns.add_device("lan")
+    ns.add_route("10.0.0.0/8", dev="lan")
+    sock = empty.udp(68, ns=ns)
+    for dst in ("10.0.0.1", "224.0.0.5"):
+        with pytest.raises(OSError) as caught:
+            sock.sendto(b"x", (dst, 67), now=empty.now)
+        assert caught.value.errno in (errno.EADDRNOTAVAIL, errno.ENETUNREACH)
+    assert dev.tx_packets == 0
+    ns.add_route("default", dev="lan")
+    sock.setsockopt(c.SOL_SOCKET, c.SO_BROADCAST, 1, now=empty.now)
+    sock.sendto(b"DHCPDISCOVER", ("255.255.255.255", 67), now=empty.now)
+    assert [device for device, _ in empty.stack.take_egress()] == [dev]
+
+
+def test_a_socket_bound_to_a_device_that_is_down(bed: Bed) -> None:
+    """Linux: ENETUNREACH; a packet that cannot leave is not sent."""
+    sock = bed.udp()
+    sock.setsockopt(c.SOL_SOCKET, c.SO_BINDTODEVICE, b"b", now=bed.now)
+    bed.r.set_device("b", up=False, now=bed.now)
+    with bed.expect(), pytest.raises(OSError) as caught:
+        sock.sendto(b"x", ("10.0.2.2", 7), now=bed.now)
+    assert caught.value.errno == errno.ENETUNREACH
+
+
+def test_errors_to_sockets_here_are_not_limited(bed: Bed) -> None:
+    """RFC 1122 4.1.3.3: the rate limit protects the network; each own sender is told."""
+    socks = [bed.udp() for _ in range(12)]
+    for sock in socks:
+        sock.connect(("10.0.1.1", 9), now=bed.now)
+        sock.send(b"x", now=bed.now)
+    assert [sock.error for sock in socks] == [errno.ECONNREFUSED] * 12
