@@ -203,6 +203,7 @@ class Driver:
             if stack.ready:
                 self._dispatch()
         if len(frames) < BURST and port.tap.state == GONE_STATE:
+            now = self.clock()  # what was told of its frames may have taken its time
             self._lost(port, now)
             self.settle(now)
 

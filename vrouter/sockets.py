@@ -107,7 +107,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             while sock.readable and budget and not self._closing:
                 budget -= 1
                 try:
-                    data, origin = sock.recvfrom(MAX_DATAGRAM, now=0)
+                    data, origin = sock.recvfrom(MAX_DATAGRAM)
                 except BlockingIOError:  # somebody shut the receiving side
                     return
                 except OSError as error:
@@ -218,9 +218,9 @@ async def create_datagram_endpoint(
         opened = ns.socket(family or c.AF_INET, c.SOCK_DGRAM, proto)
         try:
             if reuse_port:
-                opened.setsockopt(c.SOL_SOCKET, c.SO_REUSEPORT, 1, now=0)
+                opened.setsockopt(c.SOL_SOCKET, c.SO_REUSEPORT, 1)
             if allow_broadcast:
-                opened.setsockopt(c.SOL_SOCKET, c.SO_BROADCAST, 1, now=0)
+                opened.setsockopt(c.SOL_SOCKET, c.SO_BROADCAST, 1)
             if local is not None:
                 driver.call(opened.bind, local)
             if remote is not None:
@@ -565,9 +565,9 @@ def _prepare(sock: Socket, ttl: int | None, dont_fragment: bool) -> None:
         (c.IP_RECVTTL, 1),
         (c.IP_MTU_DISCOVER, c.IP_PMTUDISC_DO if dont_fragment else c.IP_PMTUDISC_DONT),
     ):
-        sock.setsockopt(c.SOL_IP, option, value, now=0)
+        sock.setsockopt(c.SOL_IP, option, value)
     if ttl is not None:
-        sock.setsockopt(c.SOL_IP, c.IP_TTL, ttl, now=0)
+        sock.setsockopt(c.SOL_IP, c.IP_TTL, ttl)
 
 
 async def ping(driver: Driver, ns: Netns, dst: str, **options: Any) -> float:

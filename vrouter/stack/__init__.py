@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from vrouter.stack.base.drop import DROP_TABLE, DropReason
     from vrouter.stack.device import Device
+    from vrouter.stack.l4.constants import ERROR, READ, WRITE
     from vrouter.stack.netns import Netns
     from vrouter.stack.stack import Stack
-
-READ: Final = 1
-WRITE: Final = 2
-ERROR: Final = 4
 
 __all__ = ["DROP_TABLE", "ERROR", "READ", "WRITE", "Device", "DropReason", "Netns", "Stack"]
 
@@ -23,8 +20,11 @@ _HOMES: Final = {
     "DROP_TABLE": "vrouter.stack.base.drop",
     "Device": "vrouter.stack.device",
     "DropReason": "vrouter.stack.base.drop",
+    "ERROR": "vrouter.stack.l4.constants",
     "Netns": "vrouter.stack.netns",
+    "READ": "vrouter.stack.l4.constants",
     "Stack": "vrouter.stack.stack",
+    "WRITE": "vrouter.stack.l4.constants",
 }
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from vrouter.stack.stack import Stack
 
 LO_ADDRESS: Final = 0x7F000001
+MAX_METRIC: Final = 0xFFFFFFFF
+DEVICE_KINDS: Final = ("tap", "veth")  # besides lo, which every namespace has from the start
 ROUTE_TYPES: Final = {
     "unicast": fib.UNICAST,
     "blackhole": fib.BLACKHOLE,
@@ -157,6 +159,14 @@ class Netns:
             self._sysctl.device_added(dev)
         return dev
 
+    def own(self, dev: Device | str) -> Device:
+        """The device called `dev`, or `dev` itself; OSError ENODEV unless it is one of this namespace."""
+        if isinstance(dev, str):
+            return self.device(dev)
+        if self.devices.get(dev.name) is not dev:
+            raise OSError(errno.ENODEV, f"device {dev.name!r} is not in namespace {self.name!r}")
+        return dev
+
     def device(self, name: str) -> Device:
         """The device called `name`; OSError ENODEV when there is none."""
         found = self.devices.get(name)
@@ -172,13 +182,16 @@ class Netns:
         *,
         kind: str = "tap",
         vnet_hdr: bool = False,
-        now: int = 0,
+        now: int | None = None,
     ) -> Device:
         """A new device that is up. `mac` as text or 6 bytes (None: a stable local one), `mtu` 68 to 65521 bytes.
 
         With `vnet_hdr` its frames begin with the 12-byte virtio-net header, both ways. OSError EEXIST, EINVAL.
         """
-        self._check_open()
+        now = self.stack.advance(now)
+        self.check_open()
+        if kind not in DEVICE_KINDS:
+            raise OSError(errno.EINVAL, f"no kind of device {kind!r}: {', '.join(DEVICE_KINDS)}")
         problem = check_device(name)
         if problem:
             raise OSError(errno.EINVAL, problem)
@@ -190,7 +203,7 @@ class Netns:
             mac = self.stack.stable_mac(self.name, name)
         elif len(mac) != 6 or mac[0] & 1 or mac == addr.NULL_MAC:
             raise OSError(errno.EADDRNOTAVAIL, "not a MAC address that a device can have")
-        dev = self._new_device(name, kind, mac, mtu)
+        dev = self._new_device(name, kind, bytes(mac), mtu)
         dev.vnet_hdr = vnet_hdr
         self.stack.events.add(now, EventKind.DEVICE_ADD, self.name, name, kind=kind)
         return dev
@@ -228,7 +241,7 @@ class Netns:
 
     def adopt_device(self, dev: Device, name: str) -> None:
         """Take in a device that left another namespace: a new index, no addresses, this namespace's settings."""
-        self._check_open()
+        self.check_open()
         dev.ns, dev.name = self, name
         dev.ifindex = self._next_ifindex
         self._next_ifindex += 1
@@ -247,8 +260,9 @@ class Netns:
         if pipeline.work:
             pipeline.run(now)
 
-    def set_device(self, name: str, *, up: bool | None = None, mtu: int | None = None, now: int = 0) -> None:
+    def set_device(self, name: str, *, up: bool | None = None, mtu: int | None = None, now: int | None = None) -> None:
         """Administrative state and MTU of a device."""
+        now = self.stack.advance(now)
         dev = self.device(name)
         if mtu is not None:
             check_mtu(mtu, LOOPBACK_MTU if dev.kind == "lo" else MAX_MTU)
@@ -270,8 +284,9 @@ class Netns:
             self.settle(now)
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, name, state=dev.state)
 
-    def set_carrier(self, dev: Device, carrier: bool, error: str = "", now: int = 0) -> None:
+    def set_carrier(self, dev: Device, carrier: bool, error: str = "", now: int | None = None) -> None:
         """The driver's news: whether frames can pass at `dev`, and if not, why."""
+        now = self.stack.advance(now)
         changed = carrier != dev.carrier or error != dev.error
         came = carrier and not dev.carrier
         dev.carrier, dev.error = carrier, error
@@ -288,10 +303,12 @@ class Netns:
 
     # -- addresses --------------------------------------------------------------------------------------------------
 
-    def add_address(self, dev: Device | str, text: str, *, now: int = 0) -> Address:
-        """Give a device ``ADDRESS/LENGTH``; local, broadcast and connected routes follow. OSError EEXIST, EINVAL."""
-        self._check_open()
-        device = self.device(dev) if isinstance(dev, str) else dev
+    def add_address(self, dev: Device | str, text: str, *, now: int | None = None) -> Address:
+        """Give a device ``ADDRESS/LENGTH``; local, broadcast and connected routes follow. OSError EEXIST, EINVAL, and
+        ENODEV for a device of another namespace."""
+        now = self.stack.advance(now)
+        self.check_open()
+        device = self.own(dev)
         family, address, length = addr.parse_interface(text)
         return self.add_address_value(device, family, address, length, now)
 
@@ -312,9 +329,10 @@ class Netns:
         self.stack.events.add(now, EventKind.ADDRESS_ADD, self.name, dev.name, address=address, length=length)
         return a
 
-    def del_address(self, dev: Device | str, text: str, *, now: int = 0) -> None:
-        """Take an address from a device; OSError EADDRNOTAVAIL when it has it not."""
-        device = self.device(dev) if isinstance(dev, str) else dev
+    def del_address(self, dev: Device | str, text: str, *, now: int | None = None) -> None:
+        """Take an address from a device; OSError EADDRNOTAVAIL when it has it not, ENODEV when it is not here."""
+        now = self.stack.advance(now)
+        device = self.own(dev)
         _, address, length = addr.parse_interface(text)
         for a in device.addresses:
             if a.address == address and ("/" not in text or a.length == length):
@@ -351,11 +369,12 @@ class Netns:
         metric: int = 0,
         type: str = "unicast",  # noqa: A002 -- ip(8)'s and the contract's word
         src: str | None = None,
-        now: int = 0,
+        now: int | None = None,
     ) -> Route:
         """Add a static route to ``NETWORK/LENGTH`` or ``default``: by gateway, by device, or into the namespace at path
         `netns` (counted from the top). OSError with Linux's errno when it cannot be."""
-        self._check_open()
+        now = self.stack.advance(now)
+        self.check_open()
         family, prefix, length = addr.parse_prefix(to)
         gateway = -1 if via is None else addr.parse_address(via)[1]
         source = 0 if src is None else addr.parse_address(src)[1]
@@ -363,6 +382,8 @@ class Netns:
         kind = ROUTE_TYPES.get(type)
         if kind is None:
             raise OSError(errno.EINVAL, f"no route type {type!r}: {', '.join(ROUTE_TYPES)}")
+        if not 0 <= metric <= MAX_METRIC:
+            raise OSError(errno.EINVAL, f"a metric is 0 to {MAX_METRIC}")
         if kind != fib.UNICAST:
             if via is not None or dev is not None or netns is not None:
                 raise OSError(errno.EINVAL, f"a {type} route has no next hop")
@@ -404,9 +425,10 @@ class Netns:
         *,
         netns: str | None = None,
         metric: int | None = None,
-        now: int = 0,
+        now: int | None = None,
     ) -> Route:
         """Remove the first route of the main table that fits; OSError ESRCH when none does."""
+        now = self.stack.advance(now)
         _, prefix, length = addr.parse_prefix(to)
         gateway = None if via is None else addr.parse_address(via)[1]
         device = None if dev is None else self.device(dev)
@@ -418,7 +440,8 @@ class Netns:
 
     def _check_gateway(self, gateway: int, dev: Device | None) -> Device:
         """The device by which a gateway is reached directly: recursion is refused when the route is made."""
-        if self.ip4.is_local(gateway) or self.ip4.is_broadcast(gateway) or addr.is_multicast4(gateway):
+        ip = self.ip4
+        if ip.is_local(gateway) or ip.is_broadcast(gateway) or gateway in ip.zeros or not addr.is_host4(gateway):
             raise OSError(errno.EINVAL, f"{addr.format_address(gateway)} cannot be a gateway of this namespace")
         for candidate in self.devices.values() if dev is None else (dev,):
             if candidate.kind != "lo" and self.ip4.on_link(candidate, gateway):
@@ -457,7 +480,7 @@ class Netns:
 
     def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> Socket:  # noqa: A002 -- socket(2)'s word
         """A non-blocking BSD-style socket of this namespace; numbers are the kernel's (AF_INET 2, SOCK_DGRAM 2)."""
-        self._check_open()
+        self.check_open()
         return Socket(self, family, type, proto)
 
     def route_output(
@@ -510,7 +533,8 @@ class Netns:
         waiting = 0 if self._neigh4 is None else self._neigh4.queued
         return waiting + (0 if self.ip4.reassembler is None else self.ip4.reassembler.held)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """OSError ENOENT when the namespace is being removed, or was."""
         if self.closing:
             raise OSError(errno.ENOENT, f"namespace {self.name!r} is being removed")
 

@@ -1,8 +1,9 @@
 """The stack: all namespaces of one router as a function of (state, frame, now).
 
 It reads no clock, opens nothing and sleeps never: `receive` takes a frame, `poll` runs due timers, `take_egress` hands
-out what is to be sent, `poll_at` says when to come back. `now` is an int of nanoseconds that never decreases. The same
-seed and the same calls give the same bytes.
+out what is to be sent, `poll_at` says when to come back. `now` is an int of nanoseconds that never decreases: every
+call of the stack, its namespaces and their sockets goes through `Stack.advance`; one that is told no time happens at
+the latest that was. The same seed and the same calls give the same bytes.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Stack:
         "_gone_rx",
         "_gone_stats",
         "_gone_tx",
+        "_movers",
         "_subsystems",
         "_timer_dispatch",
         "crossings_to",
@@ -66,11 +68,12 @@ class Stack:
         self.events = EventLog()
         self.namespaces: dict[str, Netns] = {}
         self.crossings_to: dict[str, list[Crossing]] = {}  # short-cuts by the path that they lead to
-        self.ready: list[tuple[Any, int]] = []
+        self.ready: dict[Any, int] = {}  # sockets, in the order in which they became READ, WRITE, ERROR
         self.drops = new_drops()  # of frames that no namespace owns
         self.unmapped = 0  # how many such frames came in
         self._gone_rx = self._gone_tx = self._gone_drops = 0  # of devices and namespaces that are no more
         self._gone_stats = [0] * len(Stat)
+        self._movers: dict[bytes, Device] = {}  # devices that changed place or name, by MAC
         self._subsystems: list[tuple[Callable[[Netns], None], Callable[[Netns], None]]] = []
         self.pipeline = Pipeline(self)
         self._timer_dispatch: dict[int, Callable[[Any, int], Netns]] = {
@@ -82,8 +85,14 @@ class Stack:
 
     # -- namespaces and devices ---------------------------------------------------------------------------------------
 
-    def add_netns(self, name: str, *, accept_from: Iterable[str] = (), now: int = 0) -> Netns:
-        """A new namespace at path `name`, whose parent must exist. OSError EINVAL, EEXIST, ENOENT."""
+    def add_netns(self, name: str, *, accept_from: Iterable[str] = (), now: int | None = None) -> Netns:
+        """A new namespace at path `name`, whose parent must exist. OSError EINVAL, EEXIST, ENOENT.
+
+        What a subsystem's `init` raises ends the namespace again, with all that was made in it.
+        """
+        now = self.advance(now)
+        if isinstance(accept_from, str):
+            raise TypeError("accept_from is a list of names")
         problem = names.check_path(name)
         if problem:
             raise OSError(errno.EINVAL, problem)
@@ -95,15 +104,23 @@ class Stack:
         ns = Netns(self, name)
         ns.accept_from = frozenset(accept_from)
         self.namespaces[name] = ns
-        for init, _ in self._subsystems:
-            init(ns)
         for crossing in self.crossings_to.get(name, ()):
             crossing.target = ns
         self.events.add(now, EventKind.NETNS_ADD, name)
+        entered: list[Callable[[Netns], None]] = []
+        try:
+            for init, leave in self._subsystems:
+                init(ns)
+                entered.append(leave)
+        except BaseException:
+            self._close(ns, now, entered)
+            self.pipeline.run(now)
+            raise
         return ns
 
-    def remove_netns(self, name: str, *, recursive: bool = False, now: int = 0) -> None:
+    def remove_netns(self, name: str, *, recursive: bool = False, now: int | None = None) -> None:
         """Remove a namespace with everything in it; a veth's peer goes too. OSError ENOENT, ENOTEMPTY."""
+        now = self.advance(now)
         ns = self.namespaces.get(name)
         if ns is None:
             raise FileNotFoundError(errno.ENOENT, f"no namespace {name!r}")
@@ -114,8 +131,8 @@ class Stack:
             self._close(self.namespaces[path], now)
         self.pipeline.run(now)
 
-    def _close(self, ns: Netns, now: int) -> None:
-        for _, leave in reversed(self._subsystems):
+    def _close(self, ns: Netns, now: int, leaves: Iterable[Callable[[Netns], None]] | None = None) -> None:
+        for leave in reversed([leave for _, leave in self._subsystems] if leaves is None else list(leaves)):
             leave(ns)
         for dev in list(ns.devices.values()):
             if dev.peer is not None:
@@ -132,10 +149,20 @@ class Stack:
         self.events.add(now, EventKind.NETNS_DEL, ns.name)
 
     def register(self, init: Callable[[Netns], None], leave: Callable[[Netns], None]) -> None:
-        """Add a subsystem: `init` runs for every namespace that exists and every later one, `leave` before its end."""
+        """Add a subsystem: `init` runs for every namespace that exists and every later one, `leave` before its end.
+
+        When `init` raises for one that exists, the subsystem leaves those that it was in, and is not added.
+        """
+        entered: list[Netns] = []
+        try:
+            for ns in list(self.namespaces.values()):
+                init(ns)
+                entered.append(ns)
+        except BaseException:
+            for ns in reversed(entered):
+                leave(ns)
+            raise
         self._subsystems.append((init, leave))
-        for ns in list(self.namespaces.values()):
-            init(ns)
 
     def add_veth(
         self,
@@ -147,9 +174,10 @@ class Stack:
         mtu: int = 1500,
         mac1: str | bytes | None = None,
         mac2: str | bytes | None = None,
-        now: int = 0,
+        now: int | None = None,
     ) -> tuple[Device, Device]:
         """A pair of devices, each the other's wire."""
+        now = self.advance(now)
         one = ns1.add_device(name1, mac1, mtu, kind="veth", now=now)
         try:
             two = ns2.add_device(name2, mac2, mtu, kind="veth", now=now)
@@ -159,8 +187,10 @@ class Stack:
         one.peer, two.peer = two, one
         return one, two
 
-    def remove_device(self, dev: Device, *, now: int = 0) -> None:
-        """Remove a device (and a veth's peer); what waited for it dies."""
+    def remove_device(self, dev: Device, *, now: int | None = None) -> None:
+        """Remove a device (and a veth's peer); what waited for it dies. OSError ENODEV when it is gone already."""
+        now = self.advance(now)
+        dev.ns.own(dev)
         peer = dev.peer
         for one in (dev,) if peer is None else (dev, peer):
             ns = one.ns
@@ -170,11 +200,15 @@ class Stack:
             one.peer = None
         self.pipeline.run(now)
 
-    def move_device(self, dev: Device, target: Netns, name: str | None = None, *, now: int = 0) -> Device:
+    def move_device(self, dev: Device, target: Netns, name: str | None = None, *, now: int | None = None) -> Device:
         """Move a device to another namespace under `name`; its addresses, neighbours and routes stay behind.
 
-        The object is the same afterwards, with counters that go on. OSError EEXIST when the name is taken there.
+        The object is the same afterwards, with counters that go on. OSError EEXIST when the name is taken there, ENODEV
+        when the device is gone, ENOENT when the namespace is.
         """
+        now = self.advance(now)
+        dev.ns.own(dev)
+        target.check_open()
         new_name = dev.name if name is None else name
         problem = names.check_device(new_name)
         if problem:
@@ -188,14 +222,23 @@ class Stack:
         source, old_name = dev.ns, dev.name
         source.detach_device(dev, now)
         target.adopt_device(dev, new_name)
+        self._movers[dev.mac] = dev
         self.events.add(now, EventKind.DEVICE_MOVE, target.name, new_name, source=source.name, name=old_name)
         self.pipeline.run(now)
         return dev
 
     def stable_mac(self, netns: str, device: str) -> bytes:
-        """A locally administered address that is the same each time for the same identity, namespace and device."""
-        text = "\0".join((self.identity, netns, device))
-        return b"\x02" + blake2b(text.encode(), digest_size=5, person=b"vrouter-mac").digest()
+        """A locally administered address that is the same each time for the same identity, namespace and device.
+
+        A device that moved took the address of its first place along: whoever comes there after it has the next one.
+        """
+        text, place = "\0".join((self.identity, netns, device)), 0
+        while True:
+            salt = place.to_bytes(4, "big") if place else b""
+            mac = b"\x02" + blake2b(text.encode(), digest_size=5, salt=salt, person=b"vrouter-mac").digest()
+            if mac not in self._movers:
+                return mac
+            place += 1
 
     # -- packets and time ---------------------------------------------------------------------------------------------
 
@@ -216,13 +259,13 @@ class Stack:
 
     def receive_unmapped(self, now: int) -> None:
         """A frame came in that no namespace owns."""
-        self._advance(now)
+        self.advance(now)
         self.unmapped += 1
         self.drops[DropReason.NS_UNMAPPED] += 1
 
     def poll(self, now: int) -> None:
         """Run the timers that are due."""
-        self._advance(now)
+        self.advance(now)
         timers = self.timers
         while True:
             timer = timers.pop_due(now)
@@ -246,10 +289,10 @@ class Stack:
 
     def take_ready(self) -> list[tuple[Any, int]]:
         """The sockets that became READ (1), WRITE (2) or ERROR (4) since the last call."""
-        ready, self.ready = self.ready, []
-        for sock, _ in ready:
+        ready, self.ready = self.ready, {}
+        for sock in ready:
             sock.announced = 0
-        return ready
+        return list(ready.items())
 
     def egress_failed(self, dev: Device, frame_bytes: int, reason: DropReason) -> None:
         """The driver could not send a frame that was counted as transmitted: it was dropped instead."""
@@ -261,15 +304,21 @@ class Stack:
         dev.tx_bytes -= frame_bytes
         dev.count_drop(reason)
 
-    def _advance(self, now: int) -> None:
+    def advance(self, now: int | None = None) -> int:
+        """It is `now` (ns); None: it is still what it was. The time as it is then; ValueError when it would go back."""
+        if now is None:
+            return self.now
         if now < self.now:
             raise ValueError("time went backwards")
         self.now = now
+        return now
 
     # -- accounts -----------------------------------------------------------------------------------------------------
 
     def retire(self, dev: Device) -> None:
         """Keep the totals of a device that goes."""
+        if self._movers.get(dev.mac) is dev:
+            del self._movers[dev.mac]
         self._gone_rx += dev.rx_packets
         self._gone_tx += dev.tx_packets
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SECOND: Final = 1_000_000_000
 STEP_LIMIT: Final = 1_000_000
-HOUSEKEEPING: Final = frozenset({TimerKind.NEIGH_GC, TimerKind.PMTU})
+HOUSEKEEPING: Final = frozenset({TimerKind.NEIGH_GC})
 
 
 class Timeline:

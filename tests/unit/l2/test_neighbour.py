@@ -550,16 +550,6 @@ def test_neighbours_that_left_the_link_are_forgotten_with_the_address() -> None:
     assert list(bed.lan.neigh4) == [PEER, PEER + 0x10000, PEER + 0x30000]
 
 
-def test_a_new_mac_of_the_device_stands_in_every_header() -> None:
-    """The header carries the source too."""
-    bed = Bed()
-    reachable(bed)
-    bed.neigh4.output(bed.lan, PEER + 1, packet(), bed.now)
-    bed.lan.mac = OTHER_MAC
-    bed.neigh4.mac_changed(bed.lan)
-    assert (entry(bed).header, entry(bed, PEER + 1).header) == (PEER_MAC + OTHER_MAC, None)
-
-
 def test_a_device_without_arp_needs_no_resolution() -> None:
     """NOARP: the header is made up, and packets go at once."""
     bed = Bed()

@@ -12,7 +12,6 @@ V4: Final = 4
 V6: Final = 6
 BITS: Final = {V4: 32, V6: 128}
 BROADCAST4: Final = 0xFFFFFFFF
-BROADCAST_MAC: Final = b"\xff\xff\xff\xff\xff\xff"
 NULL_MAC: Final = bytes(6)
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
@@ -25,6 +24,16 @@ def mask(length: int, bits: int = 32) -> int:
 def is_multicast4(address: int) -> bool:
     """224.0.0.0/4 (RFC 1112 4)."""
     return address >> 28 == 0xE
+
+
+def is_host4(address: int) -> bool:
+    """Whether a single interface can have it: neither 0.0.0.0/8 nor a group nor 240.0.0.0/4 (RFC 1122 3.2.1.3)."""
+    return 0 < address >> 24 < 0xE0
+
+
+def is_host4(address: int) -> bool:
+    """Whether a single interface can have it: neither 0.0.0.0/8 nor a group nor 240.0.0.0/4 (RFC 1122 3.2.1.3)."""
+    return 0 < address >> 24 < 0xE0
 
 
 def is_link_local4(address: int) -> bool:

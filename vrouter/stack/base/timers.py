@@ -21,7 +21,6 @@ class TimerKind(IntEnum):
     REASSEMBLY = 1
     ACD = 2
     NEIGH_GC = 3
-    PMTU = 4
 
 
 class Timer:

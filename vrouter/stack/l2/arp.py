@@ -150,8 +150,8 @@ def _has(dev: Device, addr: int, peer: int) -> bool:
 
 
 def _proxies_for(ns: Netns, dev: Device, tpa: int) -> bool:
-    if not (dev.conf4.proxy_arp and dev.conf4.forwarding) or tpa == 0:
-        return False
+    if not (dev.conf4.proxy_arp and dev.conf4.forwarding) or tpa == 0 or ns.ip4.is_local(tpa):
+        return False  # what is said of the namespace's own addresses is said by arp_ignore
     out = ns.ip4.out_device(tpa)
     return out is not None and out is not dev
 

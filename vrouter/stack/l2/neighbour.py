@@ -30,7 +30,7 @@ Bounds. A queue holds `unres_qlen` packets and as many bytes as Linux allots to 
 `TABLE_BYTES`; the newest packet is always kept (RFC 1122 2.3.2.2). The table holds `gc_thresh3` entries that were not
 configured; then what is of least use goes (FAILED first, then the oldest STALE), and if nothing can go, the packet dies
 as NEIGH_TABLEFULL. Requests for one address are at least `retrans_time` apart whatever happens to its entry
-(RFC 1122 2.3.2.1).
+(RFC 1122 2.3.2.1): of the last `KEPT_QUESTIONS` entries that were forgotten the table keeps when they were asked for.
 
 The table of a namespace and family holds the rules and a count; entries live in the device that they belong to, so that
 a device that goes takes its own along. `add_static`, `delete`, `flush` and the rest of the administration are at the
@@ -61,6 +61,7 @@ FOREVER: Final = 1 << 62  # ns: later than any clock
 QUEUED: Final = -1  # the packet was taken over
 BYTES_PER_PACKET: Final = 2108  # what Linux's default of 101 packets is in bytes (212992)
 TABLE_BYTES: Final = 16 * 1024 * 1024  # of packets waiting in one table
+KEPT_QUESTIONS: Final = 1024
 
 _MIN_RETRANS: Final = 10_000_000  # Linux's floor, against a setting of 0
 _REDRAW: Final = 300 * SECOND  # how often the random factor of the reachable time changes
@@ -163,6 +164,7 @@ class NeighTable:
     """
 
     __slots__ = (
+        "_asked",
         "_forced_at",
         "_redraw_at",
         "_scale",
@@ -183,6 +185,7 @@ class NeighTable:
         self.queued = 0
         self.queue_bytes = 0
         self.gc_timer: Timer | None = None
+        self._asked: dict[tuple[int, int], int] = {}  # (ifindex, address) of a forgotten entry -> when it was asked for
         self._forced_at = -FOREVER
         self._scale = 0  # of base_reachable_time, in 1/65536
         self._redraw_at = -FOREVER
@@ -380,14 +383,6 @@ class NeighTable:
                 if not here or ip.is_local(neigh.addr):
                     self._remove(neigh)
 
-    def mac_changed(self, dev: Device) -> None:
-        """The device's own MAC is another: write it into every header."""
-        for neigh in neighbours_of(dev, self.family).values():
-            if neigh.state is NOARP:
-                neigh.mac = dev.mac
-            if neigh.header is not None:
-                neigh.header = neigh.mac + dev.mac
-
     def entries(self, now: int) -> list[NeighRecord]:
         """Every entry, by device in order of creation, then by address."""
         return [
@@ -415,6 +410,8 @@ class NeighTable:
             if self.count >= conf.gc_thresh3:
                 return None
         neigh = neighbours_of(dev, self.family)[addr] = Neigh(dev, self.family, addr, now)
+        if self._asked:
+            neigh.asked = self._asked.pop((dev.ifindex, addr), -FOREVER)
         self.count += 1
         if self._is_crowded() and (self.gc_timer is None or self.gc_timer.deadline < 0):
             self._arm_gc(now)
@@ -440,6 +437,10 @@ class NeighTable:
     def _remove(self, neigh: Neigh, reason: DropReason = DropReason.NEIGH_FAILED) -> None:
         self._stop_timer(neigh)
         del neighbours_of(neigh.dev, self.family)[neigh.addr]
+        if neigh.asked >= 0:
+            if len(self._asked) >= KEPT_QUESTIONS:
+                del self._asked[next(iter(self._asked))]
+            self._asked[neigh.dev.ifindex, neigh.addr] = neigh.asked
         if neigh.state is not PERMANENT:
             self.count -= 1
         neigh.fresh_until = 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.base.addresses import BITS, V4, is_multicast4, mask
+from vrouter.stack.base.addresses import BITS, V4, is_host4, is_multicast4, mask
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Fib, Route
@@ -208,7 +208,7 @@ class IpState:
 
     def _is_nobodys(self, address: int, length: int) -> bool:
         if self.family == V4:
-            return address >> 24 == 0 or is_multicast4(address) or address == 0xFFFFFFFF or not 0 < length <= 32
+            return not is_host4(address) or not 0 < length <= 32
         return not 0 < length <= self.bits
 
     # -- paths ----------------------------------------------------------------------------------------------------

@@ -104,8 +104,11 @@ def received(sock: Socket, pkt: Packet) -> Ancillary:
     options, messages = sock.options, []
     dst = pkt.dst.to_bytes(4, "big")
     if options & PKTINFO:
-        # The address to answer from: where it was sent to, or for a group an own address of that device.
+        # The address to answer from: where it was sent to, or for a group an own address of that device. A device that
+        # has moved to another namespace meanwhile is none of this one's business.
         local, dev = pkt.dst, pkt.iif
+        if dev is not None and dev.ns is not sock.ns:
+            dev = None
         if is_multicast4(local) or sock.ns.ip4.is_broadcast(local):
             local = sock.ns.ip4.select_source(dev if dev is not None and dev.kind != "crossing" else None, pkt.src)
         ifindex = 0 if dev is None else dev.ifindex

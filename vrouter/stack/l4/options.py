@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MIN_RCVBUF: Final = 2304
 MIN_SNDBUF: Final = 4608
+_INT_MIN: Final = -(2**31)
 _INT_MAX: Final = 2**31 - 1
 _IFNAMSIZ: Final = 16
 
@@ -46,10 +47,16 @@ _ADDRESS_OPTIONS: Final = (
 
 
 def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytearray | memoryview) -> None:
-    """setsockopt(2). `value` is an int or the bytes of the C value; OSError with Linux's errno."""
+    """setsockopt(2). `value` is an int or the bytes of the C value; OSError with Linux's errno, OverflowError for an
+    int that C's has no room for."""
     if level not in (c.SOL_SOCKET, c.SOL_IP):
         raise os_error(errno.ENOPROTOOPT)
-    data = INT.pack(value) if isinstance(value, int) else bytes(value)
+    if isinstance(value, int):
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise OverflowError("Python int too large to convert to C int")
+        data = INT.pack(value)
+    else:
+        data = bytes(value)
     if (level, option) in _TEXT_OPTIONS:
         return _bind_to_device(sock, data)
     if (level, option) in _ADDRESS_OPTIONS:

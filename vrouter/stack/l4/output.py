@@ -15,6 +15,7 @@ from vrouter.stack.base.packet import CONFIRM, Packet
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.ancillary import Outgoing, QueuedError
 from vrouter.stack.l4.names import parse_name
+from vrouter.stack.wire.ipv4 import MAX_PACKET, MIN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _REFUSED_FLAGS: Final = c.MSG_OOB | c.MSG_MORE | c.MSG_DONTROUTE
 _BROADCAST: Final = 3  # the route's type, RTN_BROADCAST
 _LOOPBACK4: Final = 0x7F000001
-_IP_HEADER: Final = 20
-_IP_MAX: Final = 65535
 
 
 def datagram_output(
@@ -39,7 +38,7 @@ def datagram_output(
 ) -> int:
     """Send one datagram to `address` (None: the peer); its length in bytes. Errors as `Socket.sendto`."""
     size = data.nbytes if isinstance(data, memoryview) else len(data)
-    if size > _IP_MAX:
+    if size > MAX_PACKET:
         raise os_error(errno.EMSGSIZE)
     if flags & _REFUSED_FLAGS:
         raise os_error(errno.EOPNOTSUPP)
@@ -66,7 +65,7 @@ def datagram_output(
             ttl = 1 if sock.multicast is None else sock.multicast.ttl
         else:
             ttl = sock.ttl or sock.ns.conf.ip_default_ttl
-    dont_fragment = _dont_fragment(sock, route, dst, size + table.header + _IP_HEADER, now)
+    dont_fragment = _dont_fragment(sock, route, dst, size + table.header + MIN_HEADER, now)
     if sock.error:
         raise os_error(sock.take_error())
     if sock.shut & 2:
@@ -104,10 +103,10 @@ def find_route(
 def _dont_fragment(sock: Socket, route: Any, dst: int, size: int, now: int) -> bool:
     """Whether a packet of `size` bytes gets Don't Fragment (WANT sets it on what fits); OSError EMSGSIZE."""
     discover = sock.mtu_discover
-    mtu = _IP_MAX
+    mtu = MAX_PACKET
     if discover != c.IP_PMTUDISC_DONT:
-        mtu = min(sock.ns.ip4.path_mtu(route, dst, now), _IP_MAX)
-    if size > (mtu if discover == c.IP_PMTUDISC_DO else _IP_MAX):
+        mtu = min(sock.ns.ip4.path_mtu(route, dst, now), MAX_PACKET)
+    if size > (mtu if discover == c.IP_PMTUDISC_DO else MAX_PACKET):
         if sock.options & c.RECVERR:
             sock.queue_error(QueuedError(errno.EMSGSIZE, c.SO_EE_ORIGIN_LOCAL, 0, 0, mtu, 0, dst, sock.peer_port, b""))
         raise os_error(errno.EMSGSIZE)
@@ -119,4 +118,4 @@ def peer_mtu(sock: Socket) -> int:
     if not sock.peer:
         raise os_error(errno.ENOTCONN)
     dst, route, _ = find_route(sock, sock.peer, sock.device, sock.source)
-    return min(sock.ns.ip4.path_mtu(route, dst, sock.ns.stack.now), _IP_MAX)
+    return min(sock.ns.ip4.path_mtu(route, dst, sock.ns.stack.now), MAX_PACKET)

@@ -1,14 +1,16 @@
 """A BSD-style socket of a namespace: the calls, their order of checks, and their errors are Linux's.
 
-Nothing blocks: a call that would raises BlockingIOError (EAGAIN). Time is handed in as ``now`` (ns). Addresses are
-``("10.0.0.1", 53)`` as in Python's socket module (`names`).
+Nothing blocks: a call that would raises BlockingIOError (EAGAIN). Time is handed in as ``now`` (ns), which never goes
+back; without it a call happens at the stack's time (`Stack.advance`). Addresses are ``("10.0.0.1", 53)`` as in Python's
+socket module (`names`).
 
-Readiness: what makes a socket readable, or gives it an error, appends ``(socket, READ)`` or ``(socket, ERROR)`` to the
-stack's ``ready``, once until it is taken. A datagram socket is always writable: what cannot be sent at once is dropped,
+Readiness: what makes a socket readable, or gives it an error, sets READ or ERROR for it in the stack's ``ready``, until
+that is taken or the socket is closed. A datagram socket is always writable: what cannot be sent at once is dropped,
 as on any IP network.
 
-A received packet itself is what waits in the queue. It is charged with its bytes and `OVERHEAD`, against SO_RCVBUF, so
-that empty datagrams are bounded as well.
+A received packet itself is what waits in the queue. It is charged with `OVERHEAD` and its bytes, against SO_RCVBUF: all
+bytes that it keeps behind its network header, whether they are data or not, so that what is held is bounded whatever a
+sender claims about its length.
 
 What is a protocol's own (header, ports, what may be sent) its `SocketTable` knows. Everything here is plain data of the
 namespace; ``user`` and ``on_close`` belong to whoever drives the socket.
@@ -113,9 +115,9 @@ class Socket:
 
     # -- names ------------------------------------------------------------------------------------------------------
 
-    def bind(self, address: Name, *, now: int) -> None:
+    def bind(self, address: Name, *, now: int | None = None) -> None:
         """Receive at `address`; port 0 is a free one. OSError EINVAL (bound already), EADDRINUSE, EADDRNOTAVAIL."""
-        self._check_open()
+        self._begin(now)
         local, port = parse_name(address, "bind")
         group = is_multicast4(local) or self.ns.ip4.is_broadcast(local)
         if group and self.proto == c.IPPROTO_ICMP:
@@ -138,12 +140,12 @@ class Socket:
         self.source = 0 if group else local
         self.table.insert(self)
 
-    def connect(self, address: Name | None, *, now: int) -> None:
+    def connect(self, address: Name | None, *, now: int | None = None) -> None:
         """Send to `address` and receive from it alone; None dissolves the connection (AF_UNSPEC).
 
         OSError EAGAIN (no free port), EACCES (broadcast without SO_BROADCAST), and what the route says.
         """
-        self._check_open()
+        self._begin(now)
         if address is None:
             return self._disconnect()
         peer, port = parse_name(address, "connect")
@@ -158,7 +160,7 @@ class Socket:
         self.peer, self.peer_port = peer, port
         return None
 
-    def connect_ex(self, address: Name | None, *, now: int) -> int:
+    def connect_ex(self, address: Name | None, *, now: int | None = None) -> int:
         """`connect`, but the errno is returned; 0 is success."""
         try:
             self.connect(address, now=now)
@@ -187,25 +189,25 @@ class Socket:
         self.port = port
         self.table.insert(self)
 
-    def getsockname(self, *, now: int = 0) -> Name:
+    def getsockname(self, *, now: int | None = None) -> Name:
         """The address and port of this end; zeros while there are none."""
-        self._check_open()
+        self._begin(now)
         return format_address(self.local or self.source), self.port
 
-    def getpeername(self, *, now: int = 0) -> Name:
+    def getpeername(self, *, now: int | None = None) -> Name:
         """The address and port of the other end; OSError ENOTCONN."""
-        self._check_open()
+        self._begin(now)
         if not self.peer or not self.peer_port:
             raise os_error(errno.ENOTCONN)
         return format_address(self.peer), self.peer_port
 
     # -- out --------------------------------------------------------------------------------------------------------
 
-    def send(self, data: Buffer, flags: int = 0, *, now: int) -> int:
+    def send(self, data: Buffer, flags: int = 0, *, now: int | None = None) -> int:
         """Send one datagram to the peer; its length. OSError EDESTADDRREQ without a peer, and as `sendto`."""
         return self._send(data, flags, None, (), now)
 
-    def sendto(self, data: Buffer, *where: Any, now: int) -> int:
+    def sendto(self, data: Buffer, *where: Any, now: int | None = None) -> int:
         """``sendto(data, address)`` or ``sendto(data, flags, address)``: send one datagram; its length.
 
         OSError EMSGSIZE (over 65507 bytes, or too large for the path with IP_PMTUDISC_DO), EINVAL (port 0), EACCES
@@ -223,38 +225,38 @@ class Socket:
         flags: int = 0,
         address: Name | None = None,
         *,
-        now: int,
+        now: int | None = None,
     ) -> int:
         """Send the joined `buffers` as one datagram with control messages (IP_PKTINFO, IP_TTL, IP_TOS, SO_MARK)."""
         return self._send(b"".join(buffers), flags, address, ancdata, now)
 
     def _send(
-        self, data: Buffer, flags: int, address: Any, ancdata: Iterable[tuple[int, int, Buffer]], now: int
+        self, data: Buffer, flags: int, address: Any, ancdata: Iterable[tuple[int, int, Buffer]], now: int | None
     ) -> int:
-        self._check_open()
+        now = self._begin(now)
         if not self.port:
             self._bind_any(None)
         return datagram_output(self, data, flags, address, ancdata, now)
 
     # -- in ---------------------------------------------------------------------------------------------------------
 
-    def recv(self, bufsize: int, flags: int = 0, *, now: int) -> bytes:
+    def recv(self, bufsize: int, flags: int = 0, *, now: int | None = None) -> bytes:
         """The next datagram, cut to `bufsize` bytes; with MSG_PEEK it stays. OSError EAGAIN, or an error that waits."""
-        return self._receive(bufsize, flags)[0]
+        return self._receive(bufsize, flags, now)[0]
 
-    def recvfrom(self, bufsize: int, flags: int = 0, *, now: int) -> tuple[bytes, Name]:
+    def recvfrom(self, bufsize: int, flags: int = 0, *, now: int | None = None) -> tuple[bytes, Name]:
         """`recv` and where it came from."""
-        data, origin, _ = self._receive(bufsize, flags)
+        data, origin, _ = self._receive(bufsize, flags, now)
         return data, self._origin(origin)
 
     def recvmsg(
-        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, *, now: int
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, *, now: int | None = None
     ) -> tuple[bytes, Ancillary, int, Name]:
         """(data, control messages, MSG_TRUNC | MSG_CTRUNC | MSG_ERRQUEUE, address) of the next datagram.
 
         With MSG_ERRQUEUE: of the next error that IP_RECVERR kept, with the address that its datagram was sent to.
         """
-        data, origin, size = self._receive(bufsize, flags)
+        data, origin, size = self._receive(bufsize, flags, now)
         out = c.MSG_TRUNC if size > bufsize else 0
         if isinstance(origin, QueuedError):
             messages, cut = fit(extended_error(origin), ancbufsize)
@@ -264,24 +266,26 @@ class Socket:
         messages, cut = fit(received(self, origin), ancbufsize)
         return data, messages, out | cut, self._origin(origin)
 
-    def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0, *, now: int) -> int:
+    def recv_into(
+        self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0, *, now: int | None = None
+    ) -> int:
         """`recv` into `buffer`; the number of bytes written, or with MSG_TRUNC the datagram's whole length."""
         return self.recvfrom_into(buffer, nbytes, flags, now=now)[0]
 
     def recvfrom_into(
-        self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0, *, now: int
+        self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0, *, now: int | None = None
     ) -> tuple[int, Name]:
         """`recv_into` and where it came from."""
         view = memoryview(buffer).cast("B")
         if nbytes < 0 or nbytes > len(view):
             raise ValueError("nbytes is negative or larger than the buffer")
-        data, origin, size = self._receive(nbytes or len(view), flags)
+        data, origin, size = self._receive(nbytes or len(view), flags, now)
         view[: len(data)] = data
         return (size if flags & c.MSG_TRUNC else len(data)), self._origin(origin)
 
-    def _receive(self, bufsize: int, flags: int) -> tuple[bytes, Packet | QueuedError, int]:
+    def _receive(self, bufsize: int, flags: int, now: int | None) -> tuple[bytes, Packet | QueuedError, int]:
         """(data, packet or queued error, whole size)."""
-        self._check_open()
+        self._begin(now)
         if bufsize < 0:
             raise ValueError("negative buffersize in recv")
         if flags & c.MSG_ERRQUEUE:
@@ -296,7 +300,7 @@ class Socket:
             pkt = queue[0]
         else:
             pkt = queue.popleft()
-            self.charged -= OVERHEAD + pkt.end - pkt.l4
+            self.charged -= OVERHEAD + len(pkt.buf) - pkt.l4
         start = pkt.l4 + self.table.header
         size = pkt.end - start
         return bytes(memoryview(pkt.buf)[start : start + min(size, bufsize)]), pkt, size
@@ -315,7 +319,7 @@ class Socket:
 
     def has_room(self, pkt: Packet) -> bool:
         """Whether SO_RCVBUF leaves room for `pkt`; an empty queue takes anything. A refusal is counted in ``drops``."""
-        if self.charged and self.charged + OVERHEAD + pkt.end - pkt.l4 > self.rcvbuf:
+        if self.charged and self.charged + OVERHEAD + len(pkt.buf) - pkt.l4 > self.rcvbuf:
             self.drops += 1
             return False
         return True
@@ -324,7 +328,7 @@ class Socket:
         """Take `pkt` into the queue; False when there is no room. Expects ``l4`` and ``end`` around its datagram."""
         if not self.has_room(pkt):
             return False
-        self.charged += OVERHEAD + pkt.end - pkt.l4
+        self.charged += OVERHEAD + len(pkt.buf) - pkt.l4
         queue = self._queue
         if queue is None:
             queue = self._queue = deque()
@@ -400,10 +404,9 @@ class Socket:
             self.charged -= OVERHEAD + len(self._errors.popleft().data)
 
     def _announce(self, mask: int) -> None:
-        fresh = mask & ~self.announced
-        if fresh:
-            self.announced |= fresh
-            self.ns.stack.ready.append((self, fresh))
+        if mask & ~self.announced:
+            self.announced |= mask
+            self.ns.stack.ready[self] = self.announced
 
     @property
     def readable(self) -> bool:
@@ -422,19 +425,19 @@ class Socket:
 
     # -- options and the end ----------------------------------------------------------------------------------------
 
-    def getsockopt(self, level: int, option: int, buflen: int = 0, *, now: int = 0) -> int | bytes:
+    def getsockopt(self, level: int, option: int, buflen: int = 0, *, now: int | None = None) -> int | bytes:
         """An int, or with `buflen` bytes of the C value; OSError ENOPROTOOPT for what is not known."""
-        self._check_open()
+        self._begin(now)
         return get_option(self, level, option, buflen)
 
-    def setsockopt(self, level: int, option: int, value: int | Buffer, *, now: int) -> None:
+    def setsockopt(self, level: int, option: int, value: int | Buffer, *, now: int | None = None) -> None:
         """Set an option to an int, or to the bytes of the C value; OSError ENOPROTOOPT for what is not known."""
-        self._check_open()
+        self._begin(now)
         set_option(self, level, option, value)
 
-    def shutdown(self, how: int, *, now: int) -> None:
+    def shutdown(self, how: int, *, now: int | None = None) -> None:
         """End a direction; OSError ENOTCONN without a peer (and it takes effect all the same, as in Linux)."""
-        self._check_open()
+        self._begin(now)
         if not c.SHUT_RD <= how <= c.SHUT_RDWR:
             raise os_error(errno.EINVAL)
         self.shut |= how + 1
@@ -442,8 +445,9 @@ class Socket:
         if not self.peer:
             raise os_error(errno.ENOTCONN)
 
-    def close(self, *, now: int) -> None:
+    def close(self, *, now: int | None = None) -> None:
         """Give up port, memberships and what is queued; every later call is EBADF. Closing again does nothing."""
+        self.ns.stack.advance(now)
         if self.closed:
             return
         self.closed = True
@@ -451,15 +455,19 @@ class Socket:
             self.table.remove(self)
         leave_all(self)
         self._queue = self._errors = None
-        self.charged = 0
+        self.charged = self.announced = 0
+        self.ns.stack.ready.pop(self, None)
         self.ns.sockets.pop(self, None)
         if self.on_close is not None:
             hook, self.on_close = self.on_close, None
             hook(self)
 
-    def _check_open(self) -> None:
+    def _begin(self, now: int | None) -> int:
+        """Every call begins so: it is `now`, and the socket must be open."""
+        now = self.ns.stack.advance(now)
         if self.closed:
             raise os_error(errno.EBADF)
+        return now
 
     def record(self) -> dict[str, Any]:
         """A row of ``show sockets``; state in ss(8)'s words, queues in bytes."""

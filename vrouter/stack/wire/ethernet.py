@@ -24,7 +24,6 @@ ETHERTYPE_QINQ = 0x88A8
 
 VID_MASK = 0x0FFF
 BROADCAST = b"\xff" * 6
-ZERO = bytes(6)
 
 _HEADER = Struct("!6s6sH")
 _ADDRESS = Struct("6s")
