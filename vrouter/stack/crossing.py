@@ -20,7 +20,7 @@ MAX_CROSSINGS: Final = 8
 class Crossing:
     """The short-cut from `source` to the namespace at path `target_name`; ``target`` is None while there is none."""
 
-    __slots__ = ("bytes", "denied", "ifindex", "kind", "name", "packets", "source", "target", "target_name")
+    __slots__ = ("bytes", "denied", "ifindex", "kind", "name", "packets", "routes", "source", "target", "target_name")
 
     def __init__(self, source: Netns, target_name: str) -> None:
         self.source = source
@@ -30,6 +30,7 @@ class Crossing:
         self.kind = "crossing"
         self.ifindex = 0
         self.packets = self.bytes = self.denied = 0
+        self.routes = 0  # of the source, that lead here
 
     @property
     def ns(self) -> Netns | None:

@@ -29,9 +29,10 @@ class Address:
     """An address of a device: int `address` of `family`, prefix `length`; ``state``: tentative, preferred, conflict.
 
     ``scope`` is ip(8)'s word (global, link, host); ``broadcast`` the directed broadcast address, or -1 for none.
+    ``active`` and ``order`` are `l3.ip`'s: whether its routes are made, and how many addresses there were before it.
     """
 
-    __slots__ = ("address", "broadcast", "dev", "family", "length", "probe", "scope", "state")
+    __slots__ = ("active", "address", "broadcast", "dev", "family", "length", "order", "probe", "scope", "state")
 
     def __init__(self, dev: Device, family: int, address: int, length: int, scope: str, broadcast: int) -> None:
         self.dev = dev
@@ -41,6 +42,8 @@ class Address:
         self.scope = scope
         self.broadcast = broadcast
         self.state = "preferred"
+        self.active = False
+        self.order = 0
         self.probe: Any = None  # conflict detection under way (l2.acd), plain data of that layer
 
 

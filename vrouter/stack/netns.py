@@ -59,6 +59,7 @@ class Netns:
         "_sysctl",
         "_udp",
         "accept_from",
+        "children",
         "closing",
         "conf",
         "crossings",
@@ -67,6 +68,9 @@ class Netns:
         "ip4",
         "kind",
         "lo",
+        "macs",
+        "memberships",
+        "multicasters",
         "name",
         "sockets",
         "stack",
@@ -81,13 +85,17 @@ class Netns:
         self.accept_from: frozenset[str] = frozenset()
         self.conf: NsConf = DEFAULT_NS
         self._sysctl: SysctlTable | None = None
+        self.children: dict[str, Netns] = {}  # by path, one level down
         self.devices: dict[str, Device] = {}
+        self.macs: dict[bytes, int] = {}  # the devices' own -> how many have it
         self._next_ifindex = 1
         self.stats = new_stats()
         self._drops: array[int] | None = None
         self.crossings: dict[str, Crossing] = {}
         self.hooks: Hooks | None = None
         self.sockets: dict[Socket, None] = {}
+        self.multicasters: dict[Socket, None] = {}  # those of them with multicast settings
+        self.memberships: dict[tuple[int, Device], int] = {}  # (group, device) -> how many of them joined
         self.ip4 = IpState(self, addr.V4)
         self._neigh4: NeighTable | None = None
         self._acd: Acd | None = None
@@ -154,7 +162,7 @@ class Netns:
     def _new_device(self, name: str, kind: str, mac: bytes, mtu: int) -> Device:
         dev = Device(self, name, kind, self._next_ifindex, mac, mtu)
         self._next_ifindex += 1
-        self.devices[name] = dev
+        self._enter(dev)
         if self._sysctl is not None:
             self._sysctl.device_added(dev)
         return dev
@@ -166,6 +174,10 @@ class Netns:
         if self.devices.get(dev.name) is not dev:
             raise OSError(errno.ENODEV, f"device {dev.name!r} is not in namespace {self.name!r}")
         return dev
+
+    def _enter(self, dev: Device) -> None:
+        self.devices[dev.name] = dev
+        self.macs[dev.mac] = self.macs.get(dev.mac, 0) + 1
 
     def device(self, name: str) -> Device:
         """The device called `name`; OSError ENODEV when there is none."""
@@ -221,13 +233,16 @@ class Netns:
             self._neigh4.flush(dev, static=True, reason=DropReason.NS_CLOSING)
         for a in list(dev.addresses):
             self._forget_address(a, now)
-        self.ip4.main.remove_where(lambda r: r.dev is dev)
-        self.ip4.local.remove_where(lambda r: r.dev is dev)
+        if self.closing:
+            dev.addresses.clear()
+        else:
+            self.ip4.main.remove_device(dev)
+            self.ip4.local.remove_device(dev)
         if self._acd is not None:
             self._acd.device_removed(dev)
         if self._sysctl is not None:
             self._sysctl.device_removed(dev.name)
-        for sock in list(self.sockets):
+        for sock in list(self.multicasters):
             sock.device_removed(dev)
         for capture in dev.captures:  # whoever may see this namespace may not see the next one
             capture.devices.remove(dev)
@@ -237,6 +252,9 @@ class Netns:
                 self.drops[index] += dev.drops[index]
             dev.drops = None
         del self.devices[dev.name]
+        self.macs[dev.mac] -= 1
+        if not self.macs[dev.mac]:
+            del self.macs[dev.mac]
         self.settle(now)
 
     def adopt_device(self, dev: Device, name: str) -> None:
@@ -248,7 +266,7 @@ class Netns:
         dev.removed = False
         dev.conf4, dev.neigh_conf = DEFAULT_DEV4, DEFAULT_NEIGH
         dev.groups = {ALL_HOSTS_MAC: 1}
-        self.devices[name] = dev
+        self._enter(dev)
         if self._sysctl is not None:
             self._sysctl.device_added(dev)
         dev.refresh()
@@ -334,23 +352,25 @@ class Netns:
         now = self.stack.advance(now)
         device = self.own(dev)
         _, address, length = addr.parse_interface(text)
-        for a in device.addresses:
-            if a.address == address and ("/" not in text or a.length == length):
+        for a in self.ip4.held(device, address):
+            if "/" not in text or a.length == length:
                 self._forget_address(a, now)
+                if self._neigh4 is not None:
+                    self._neigh4.address_changed(device)
+                    self.settle(now)
                 return
         raise OSError(errno.EADDRNOTAVAIL, f"device {device.name!r} has no address {text}")
 
     def _forget_address(self, a: Address, now: int) -> None:
         if a.probe is not None:
             self.acd.stop(a)
-        self.ip4.remove_address(a.dev, a.address, a.length)
         gone = a.address
-        if gone not in self.ip4.owners:
-            # Linux's fib_sync_down_addr: routes that prefer a vanished source go with it.
-            self.ip4.main.remove_where(lambda r: r.src == gone and r.proto != "kernel")
-        if self._neigh4 is not None:
-            self._neigh4.address_changed(a.dev)
-            self.settle(now)
+        if not self.closing:  # then they are gone all at once
+            self.ip4.remove_address(a.dev, gone, a.length)
+            if gone not in self.ip4.owners:
+                # Linux's fib_sync_down_addr: routes that prefer a vanished source go with it.
+                for route in self.ip4.main.remove_source(gone):
+                    self._unlinked(route)
         self.stack.events.add(now, EventKind.ADDRESS_DEL, self.name, a.dev.name, address=gone, length=a.length)
 
     def _announce(self, a: Address, now: int) -> None:
@@ -413,7 +433,13 @@ class Netns:
         )
         if netns is not None:
             route.crossing = self.crossing_to(netns)
-        self.ip4.main.add(route)
+        try:
+            self.ip4.main.add(route)
+        except OSError:
+            self._unlinked(route, entered=False)
+            raise
+        if route.crossing is not None:
+            route.crossing.routes += 1
         self.stack.events.add(now, EventKind.ROUTE_ADD, self.name, to=to)
         return route
 
@@ -434,9 +460,16 @@ class Netns:
         device = None if dev is None else self.device(dev)
         route = self.ip4.main.remove(prefix, length, metric=metric, via=gateway, dev=device, target=netns)
         self.stack.events.add(now, EventKind.ROUTE_DEL, self.name, to=to)
-        if route.target is not None and not any(r.target == route.target for r in self.ip4.main):
-            self.forget_crossing(route.target)
+        self._unlinked(route)
         return route
+
+    def _unlinked(self, route: Route, *, entered: bool = True) -> None:
+        """`route` is out of the main table (or did not get in): a short-cut goes with its last route."""
+        crossing = route.crossing
+        if crossing is not None:
+            crossing.routes -= entered
+            if not crossing.routes:
+                self.forget_crossing(crossing.target_name)
 
     def _check_gateway(self, gateway: int, dev: Device | None) -> Device:
         """The device by which a gateway is reached directly: recursion is refused when the route is made."""
@@ -533,6 +566,13 @@ class Netns:
         waiting = 0 if self._neigh4 is None else self._neigh4.queued
         return waiting + (0 if self.ip4.reassembler is None else self.ip4.reassembler.held)
 
+    def descendants(self) -> list[Netns]:
+        """The namespaces below this one, each behind its parent."""
+        found = list(self.children.values())
+        for ns in found:
+            found += ns.children.values()
+        return found
+
     def check_open(self) -> None:
         """OSError ENOENT when the namespace is being removed, or was."""
         if self.closing:
@@ -544,6 +584,7 @@ class Netns:
         close_all(self, now)
         if self.ip4.reassembler is not None:
             self.ip4.reassembler.purge()
+        self.ip4.clear()
         for dev in list(self.devices.values()):
             dev.refresh()
             self.detach_device(dev, now)

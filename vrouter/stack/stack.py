@@ -104,6 +104,8 @@ class Stack:
         ns = Netns(self, name)
         ns.accept_from = frozenset(accept_from)
         self.namespaces[name] = ns
+        if parent:
+            self.namespaces[parent].children[name] = ns
         for crossing in self.crossings_to.get(name, ()):
             crossing.target = ns
         self.events.add(now, EventKind.NETNS_ADD, name)
@@ -124,11 +126,11 @@ class Stack:
         ns = self.namespaces.get(name)
         if ns is None:
             raise FileNotFoundError(errno.ENOENT, f"no namespace {name!r}")
-        children = [path for path in self.namespaces if path.startswith(name + "/")]
-        if children and not recursive:
-            raise OSError(errno.ENOTEMPTY, f"namespace {name!r} has children: {', '.join(children)}")
-        for path in [*reversed(children), name]:
-            self._close(self.namespaces[path], now)
+        within = ns.descendants()
+        if within and not recursive:
+            raise OSError(errno.ENOTEMPTY, f"namespace {name!r} has children: {', '.join(one.name for one in within)}")
+        for one in [*reversed(within), ns]:
+            self._close(one, now)
         self.pipeline.run(now)
 
     def _close(self, ns: Netns, now: int, leaves: Iterable[Callable[[Netns], None]] | None = None) -> None:
@@ -139,6 +141,9 @@ class Stack:
                 self.remove_device(dev, now=now)
         ns.close(now)
         del self.namespaces[ns.name]
+        parent = names.parent_of(ns.name)
+        if parent:
+            del self.namespaces[parent].children[ns.name]
         for crossing in self.crossings_to.get(ns.name, ()):
             crossing.target = None
         for target in list(ns.crossings):

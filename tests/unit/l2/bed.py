@@ -46,6 +46,7 @@ class Bed:
         self.conf: NsConf = DEFAULT_NS
         self.stats = new_stats()
         self.devices: dict[str, Device] = {}
+        self.macs: dict[bytes, int] = {}
         self.ip4 = IpState(self, 4)
         self.neigh4 = NeighTable(self)
         self.acd = Acd(self)
@@ -57,6 +58,7 @@ class Bed:
 
     def device(self, name: str, kind: str, mac: bytes) -> Device:
         dev = self.devices[name] = Device(self, name, kind, len(self.devices) + 1, mac, 1500)
+        self.macs[mac] = self.macs.get(mac, 0) + 1
         return dev
 
     def address(self, dev: Device, text: str) -> Address:

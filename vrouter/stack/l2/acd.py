@@ -157,7 +157,7 @@ class Acd:
         RFC 5227 2.1.1 and 2.4: what our own devices sent and the link echoed back disputes nothing.
         """
         address = self._disputed(dev, arp)
-        if address is None or any(arp.sha == own.mac for own in self.ns.devices.values()):
+        if address is None or arp.sha in self.ns.macs:
             return False
         self.ns.stats[Stat.ArpConflicts] += 1
         trials = self._trials.get(dev.ifindex)
@@ -172,13 +172,14 @@ class Acd:
 
     def _disputed(self, dev: Device, arp: Arp) -> Address | None:
         spa = arp.spa
-        for address in dev.addresses:
-            if address.state == "conflict" or address.family != V4:
-                continue
-            if spa == address.address:
-                return address
-            if spa == 0 and arp.op == REQUEST and arp.tpa == address.address and address.state == "tentative":
-                return address
+        if spa:
+            for address in self.ns.ip4.held(dev, spa):
+                if address.state != "conflict":
+                    return address
+        elif arp.op == REQUEST:
+            for address in self.ns.ip4.held(dev, arp.tpa):
+                if address.state == "tentative":
+                    return address
         return None
 
     def _lose(self, address: Address, arp: Arp, now: int) -> None:

@@ -14,7 +14,8 @@ The key is the route's own ``prefix`` object: a table of a million routes has no
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import format_address, format_prefix, mask
@@ -137,13 +138,15 @@ class Route:
 class Fib:
     """One table of routes with addresses of `bits` width (32 or 128)."""
 
-    __slots__ = ("_bits", "_by_length", "_count", "_levels")
+    __slots__ = ("_bits", "_by_device", "_by_length", "_by_source", "_count", "_levels")
 
     def __init__(self, bits: int = 32) -> None:
         self._bits = bits
         self._by_length: dict[int, dict[int, Route]] = {}
         self._levels: tuple[tuple[int, dict[int, Route]], ...] = ()  # (mask, routes), longest prefix first
         self._count = 0
+        self._by_device: dict[Device, int] = {}  # how many routes leave by it
+        self._by_source: dict[int, dict[Route, None]] = {}  # those that were given a preferred source
 
     def __len__(self) -> int:
         return self._count
@@ -213,6 +216,11 @@ class Fib:
             level.pop(prefix, None)  # so that the key is the object of the route that stands first
             level[prefix] = route
         self._count += 1
+        dev = route.dev
+        if dev is not None:
+            self._by_device[dev] = self._by_device.get(dev, 0) + 1
+        if route.src and route.proto != "kernel":
+            self._by_source.setdefault(route.src, {})[route] = None
 
     def remove(
         self,
@@ -237,8 +245,37 @@ class Fib:
         raise ProcessLookupError(errno.ESRCH, "there is no such route")
 
     def remove_where(self, predicate: Callable[[Route], bool]) -> list[Route]:
-        """Take out every route for which `predicate` holds, and return them in the table's order."""
-        found = [route for route in self if predicate(route)]
+        """Take out every route for which `predicate` holds, and return them in the table's order. Walks the table."""
+        return self._take(route for route in self._unordered() if predicate(route))
+
+    def remove_device(self, dev: Device) -> list[Route]:
+        """Take out the routes that leave by `dev`, in the table's order; walks it no further than to the last."""
+        count = self._by_device.get(dev, 0)
+        return self._take(islice((route for route in self._unordered() if route.dev is dev), count)) if count else []
+
+    def remove_source(self, src: int) -> list[Route]:
+        """Take out the routes that were given the preferred source `src`; kernel routes stay."""
+        return self._take(self._by_source.get(src, ()))
+
+    def remove_kernel(self, prefix: int, length: int, dev: Device, src: int) -> None:
+        """Take out the kernel route that an address `src` of `dev` made, when there is one."""
+        route = self._by_length.get(length, {}).get(prefix)
+        while route is not None:
+            if route.dev is dev and route.src == src and route.proto == "kernel":
+                self._unlink(route)
+                return
+            route = route.next
+
+    def _unordered(self) -> Iterator[Route]:
+        for level in self._by_length.values():
+            for route in level.values():
+                following: Route | None = route
+                while following is not None:
+                    yield following
+                    following = following.next
+
+    def _take(self, chosen: Iterable[Route]) -> list[Route]:
+        found = sorted(chosen, key=_order)
         for route in found:
             self._unlink(route)
         return found
@@ -261,11 +298,27 @@ class Fib:
             before.next = route.next
         route.next = None
         self._count -= 1
+        dev = route.dev
+        if dev is not None:
+            left = self._by_device[dev] - 1
+            if left:
+                self._by_device[dev] = left
+            else:
+                del self._by_device[dev]
+        if route.src and route.proto != "kernel":
+            routes = self._by_source[route.src]
+            del routes[route]
+            if not routes:
+                del self._by_source[route.src]
 
     def _relevel(self) -> None:
         self._levels = tuple(
             (mask(length, self._bits), self._by_length[length]) for length in sorted(self._by_length, reverse=True)
         )
+
+
+def _order(route: Route) -> tuple[int, int, int]:
+    return route.length, route.prefix, route.metric
 
 
 def _same_way(a: Route, b: Route) -> bool:

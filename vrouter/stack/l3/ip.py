@@ -11,7 +11,10 @@ free, so nobody can use it before.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from array import array
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vrouter.stack.base.addresses import BITS, V4, is_host4, is_multicast4, mask
 from vrouter.stack.base.errors import os_error
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
 MAX_EXCEPTIONS: Final = 1024
+IDENTS: Final = 256  # counters of identifications, shared by all peers
+
+Claim: TypeAlias = tuple[int, int, int, Device]  # a route that addresses make: table, prefix, length, device
 
 
 class PathException:
@@ -44,11 +50,19 @@ class IpState:
     """One family of one namespace."""
 
     __slots__ = (
+        "_held",
+        "_ident_key",
+        "_idents",
+        "_links",
+        "_masks",
+        "_order",
+        "_rivals",
+        "_usual",
+        "_waiting",
         "bits",
         "broadcasts",
         "exceptions",
         "family",
-        "ident",
         "limiter",
         "local",
         "main",
@@ -62,15 +76,29 @@ class IpState:
         self.ns = ns
         self.family = family
         self.bits = BITS[family]
+        self.exceptions: dict[int, PathException] = {}
+        self._order = 0  # how many addresses there have been
+        self.clear()
+        self.limiter: IcmpLimiter | None = None  # made with the first error message
+        self.reassembler: Reassembler | None = None
+        self._idents: array[int] | None = None  # made with the first identification
+        self._ident_key = 0
+
+    def clear(self) -> None:
+        """Let go of all addresses and routes at once."""
         self.local = Fib(self.bits)
         self.main = Fib(self.bits)
+        # Addresses whose routes are made. What several claim, the first of them has; the others wait for it.
         self.owners: dict[int, Address] = {}
-        self.broadcasts: dict[int, Address] = {}
-        self.zeros: dict[int, Address] = {}  # {prefix, 0}: nobody's address (RFC 1812 4.2.3.1)
-        self.limiter: IcmpLimiter | None = None  # made with the first error message
-        self.exceptions: dict[int, PathException] = {}
-        self.reassembler: Reassembler | None = None
-        self.ident = 0
+        self._rivals: dict[int, OrderedDict[Address, None]] = {}
+        self._waiting: dict[Claim, OrderedDict[Address, Route]] = {}
+        self.broadcasts: dict[int, int] = {}  # how many addresses make it one
+        self.zeros: dict[int, int] = {}  # {prefix, 0}: nobody's address (RFC 1812 4.2.3.1)
+        # All addresses, whatever their state.
+        self._held: dict[tuple[Device, int], tuple[Address, ...]] = {}
+        self._links: dict[tuple[Device, int, int], list[Address]] = {}  # by device, network and mask; in order
+        self._masks: dict[int, int] = {}  # mask -> how many addresses have it
+        self._usual: list[tuple[int, int, Address]] = []  # the global ones by (ifindex, order)
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -96,37 +124,47 @@ class IpState:
         route = self.lookup(dst)
         return route.dev if route is not None and route.type in (UNICAST, LOCAL) else None
 
+    def held(self, dev: Device, address: int) -> tuple[Address, ...]:
+        """The records of `address` on `dev`, whatever their state: one for each prefix length."""
+        return self._held.get((dev, address), ())
+
     def on_link(self, dev: Device, address: int) -> bool:
         """Whether `address` lies in a prefix configured on `dev`."""
-        return any(
-            a.family == self.family and not (a.address ^ address) & mask(a.length, self.bits) for a in dev.addresses
-        )
+        links = self._links
+        for bits in self._masks:
+            if (dev, address & bits, bits) in links:
+                return True
+        return False
 
     def same_link(self, dev: Device, one: int, other: int) -> bool:
         """Whether both addresses lie in one prefix configured on `dev`."""
-        return any(
-            a.family == self.family and not ((a.address ^ one) | (a.address ^ other)) & mask(a.length, self.bits)
-            for a in dev.addresses
-        )
+        differ = one ^ other
+        links = self._links
+        for bits in self._masks:
+            if not differ & bits and (dev, one & bits, bits) in links:
+                return True
+        return False
 
     def select_source(self, dev: Device | None, dst: int) -> int:
         """The source for a packet made here: an address of `dev` whose prefix holds `dst`, else the first of `dev`,
         else the first global one of any device (RFC 1122 3.3.4.3; Linux's inet_select_addr); 0 when there is none."""
         if dev is not None:
-            first = 0
+            best: Address | None = None
+            links = self._links
+            for bits in self._masks:
+                for a in links.get((dev, dst & bits, bits), ()):
+                    if a.state == "preferred":
+                        if best is None or a.order < best.order:
+                            best = a
+                        break
+            if best is not None:
+                return best.address
             for a in dev.addresses:
-                if a.family != self.family or a.state != "preferred":
-                    continue
-                if not (a.address ^ dst) & mask(a.length, self.bits):
+                if a.scope != "host" and a.state == "preferred" and a.family == self.family:
                     return a.address
-                if a.scope != "host":
-                    first = first or a.address
-            if first:
-                return first
-        for other in self.ns.devices.values():
-            for a in other.addresses:
-                if a.family == self.family and a.state == "preferred" and a.scope == "global":
-                    return a.address
+        for _, _, a in self._usual:
+            if a.state == "preferred":
+                return a.address
         return 0
 
     # -- addresses ------------------------------------------------------------------------------------------------
@@ -135,7 +173,8 @@ class IpState:
         """Give `dev` an address; OSError EEXIST when it has it, EINVAL when nobody may have it."""
         if self._is_nobodys(address, length):
             raise OSError(errno.EINVAL, "not an address that a device can have")
-        if any(a.address == address and a.length == length and a.family == self.family for a in dev.addresses):
+        same = self.held(dev, address)
+        if any(a.length == length for a in same):
             raise FileExistsError(errno.EEXIST, "the device has this address already")
         host_bits = self.bits - length
         broadcast = address | ((1 << host_bits) - 1) if host_bits > 1 and dev.kind != "lo" else -1
@@ -143,64 +182,117 @@ class IpState:
         if host_bits > 1 and dev.kind != "lo" and address in (broadcast, broadcast >> host_bits << host_bits):
             raise OSError(errno.EINVAL, "the network's own or broadcast address")
         dev.addresses.append(record)
+        record.order = self._order
+        self._order += 1
+        self._held[dev, address] = (*same, record)
+        bits = mask(length, self.bits)
+        self._links.setdefault((dev, address & bits, bits), []).append(record)
+        self._masks[bits] = self._masks.get(bits, 0) + 1
+        if record.scope == "global":
+            insort(self._usual, (dev.ifindex, record.order, record))
         return record
 
     def activate(self, a: Address) -> None:
         """Make the routes of an address that may be used."""
         a.state = "preferred"
-        if not a.dev.up:
+        if a.active or not a.dev.up:
             return
-        dev, bits = a.dev, self.bits
-        self.owners.setdefault(a.address, a)
-        self._add_kernel_route(self.local, LOCAL, a.address, bits, dev, a.address, TABLE_LOCAL, "host")
-        network = a.address >> (bits - a.length) << (bits - a.length)
-        if dev.kind == "lo":
-            if a.length < bits:
-                self._add_kernel_route(self.local, LOCAL, network, a.length, dev, a.address, TABLE_LOCAL, "host")
-        elif a.length < bits:
-            self._add_kernel_route(self.main, UNICAST, network, a.length, dev, a.address, TABLE_MAIN, "link")
+        a.active = True
+        if self.owners.setdefault(a.address, a) is not a:
+            self._rivals.setdefault(a.address, OrderedDict())[a] = None
         if a.broadcast >= 0:
-            self.broadcasts.setdefault(a.broadcast, a)
-            self.zeros.setdefault(network, a)
-            self._add_kernel_route(self.local, BROADCAST, a.broadcast, bits, dev, a.address, TABLE_LOCAL, "link")
+            _count(self.broadcasts, a.broadcast, 1)
+            _count(self.zeros, a.address & mask(a.length, self.bits), 1)
+        for route in self._routes_of(a):
+            try:
+                self._table(route.table).add(route)
+            except FileExistsError:  # what is there, of another address of the device as a rule, serves both
+                self._waiting.setdefault(_claim(route, a.dev), OrderedDict())[a] = route
 
     def deactivate(self, a: Address) -> None:
-        """Take the routes of an address away; other addresses of the device keep theirs."""
-        dev, bits = a.dev, self.bits
-        if self.owners.get(a.address) is a:
+        """Take the routes of an address away; what it had in common with another is the other's now."""
+        if not a.active:
+            return
+        a.active = False
+        self._disown(a)
+        if a.broadcast >= 0:
+            _count(self.broadcasts, a.broadcast, -1)
+            _count(self.zeros, a.address & mask(a.length, self.bits), -1)
+        for route in self._routes_of(a):
+            claim = _claim(route, a.dev)
+            waiting = self._waiting.get(claim)
+            fib = self._table(route.table)
+            if waiting is not None and waiting.pop(a, None) is not None:
+                pass  # it had none
+            else:
+                fib.remove_kernel(route.prefix, route.length, a.dev, a.address)
+                if waiting:
+                    heir, of_heir = next(iter(waiting.items()))
+                    try:
+                        fib.add(of_heir)
+                        del waiting[heir]
+                    except FileExistsError:
+                        pass  # somebody put a static one in its place
+            if waiting is not None and not waiting:
+                del self._waiting[claim]
+
+    def _disown(self, a: Address) -> None:
+        rivals = self._rivals.get(a.address)
+        if self.owners[a.address] is not a:
+            assert rivals is not None
+            del rivals[a]
+        elif rivals:
+            self.owners[a.address] = rivals.popitem(last=False)[0]
+        else:
             del self.owners[a.address]
-        if self.broadcasts.get(a.broadcast) is a:
-            del self.broadcasts[a.broadcast]
-        network = a.address >> (bits - a.length) << (bits - a.length)
-        if self.zeros.get(network) is a:
-            del self.zeros[network]
-        self.local.remove_where(lambda r: r.dev is dev and r.src == a.address)
-        self.main.remove_where(lambda r: r.dev is dev and r.src == a.address and r.proto == "kernel")
-        for other in self.ns.devices.values():
-            for b in other.addresses:
-                if b is not a and b.state == "preferred" and b.family == self.family and b.dev.up:
-                    if not (a.address ^ b.address) & mask(min(a.length, b.length), bits):
-                        self.activate(b)  # what both had is the other's now; what it has stays
+        if rivals is not None and not rivals:
+            del self._rivals[a.address]
 
     def remove_address(self, dev: Device, address: int, length: int | None) -> Address:
         """Take an address from `dev`; OSError EADDRNOTAVAIL when it has it not."""
-        for a in dev.addresses:
-            if a.address == address and a.family == self.family and length in (None, a.length):
-                dev.addresses.remove(a)
+        for a in self.held(dev, address):
+            if length in (None, a.length):
+                self._forget(a)
                 self.deactivate(a)
                 return a
         raise os_error(errno.EADDRNOTAVAIL)
 
-    def _add_kernel_route(
-        self, fib: Fib, type_: int, prefix: int, length: int, dev: Device, src: int, table: int, scope: str
-    ) -> None:
-        route = Route(
-            self.family, prefix, length, type=type_, table=table, proto="kernel", scope=scope, dev=dev, src=src
+    def _forget(self, a: Address) -> None:
+        dev, bits = a.dev, mask(a.length, self.bits)
+        dev.addresses.remove(a)
+        left = tuple(other for other in self._held.pop((dev, a.address)) if other is not a)
+        if left:
+            self._held[dev, a.address] = left
+        link = dev, a.address & bits, bits
+        on_link = self._links[link]
+        on_link.remove(a)
+        if not on_link:
+            del self._links[link]
+        _count(self._masks, bits, -1)
+        if a.scope == "global":
+            del self._usual[bisect_left(self._usual, (dev.ifindex, a.order))]
+
+    def _routes_of(self, a: Address) -> list[Route]:
+        """The kernel routes of an address: itself and its broadcast in the local table, its prefix in the main one."""
+        bits = self.bits
+        network = a.address & mask(a.length, bits)
+        routes = [self._kernel_route(a, LOCAL, a.address, bits, TABLE_LOCAL, "host")]
+        if a.dev.kind == "lo":
+            if a.length < bits:
+                routes.append(self._kernel_route(a, LOCAL, network, a.length, TABLE_LOCAL, "host"))
+        elif a.length < bits:
+            routes.append(self._kernel_route(a, UNICAST, network, a.length, TABLE_MAIN, "link"))
+        if a.broadcast >= 0:
+            routes.append(self._kernel_route(a, BROADCAST, a.broadcast, bits, TABLE_LOCAL, "link"))
+        return routes
+
+    def _kernel_route(self, a: Address, type_: int, prefix: int, length: int, table: int, scope: str) -> Route:
+        return Route(
+            self.family, prefix, length, type=type_, table=table, proto="kernel", scope=scope, dev=a.dev, src=a.address
         )
-        try:
-            fib.add(route)
-        except FileExistsError:
-            pass  # a second address of the same prefix on the same device: the first one's route serves both
+
+    def _table(self, number: int) -> Fib:
+        return self.local if number == TABLE_LOCAL else self.main
 
     def _scope(self, address: int) -> str:
         """ip-address(8)'s scope: another address than a loopback one is global on ``lo`` too."""
@@ -274,7 +366,28 @@ class IpState:
         return known
 
     def next_ident(self, src: int, dst: int, proto: int) -> int:
-        """An identification for a packet that may be fragmented: a counter from a keyed offset per (source,
-        destination, protocol), so that a stranger learns nothing from his own (RFC 6864 5, RFC 7739)."""
-        self.ident += 1
-        return (self.ns.stack.rng.keyed_hash(src, dst, proto) + self.ident) & 0xFFFF
+        """An identification for a packet that may be fragmented (RFC 6864 5, RFC 7739 5.3): one of `IDENTS` counters
+        and an offset, both by a hash of (source, destination, protocol) under a key of this namespace. What a stranger
+        sees of his own tells nothing of packets to others, unless they chance to share his counter, or of other
+        namespaces."""
+        counters = self._idents
+        if counters is None:
+            counters = self._idents = array("H", bytes(2 * IDENTS))
+            self._ident_key = int.from_bytes(self.ns.stack.rng.random_bytes(8), "little") << 8
+        chosen = self.ns.stack.rng.keyed_hash(src, dst, self._ident_key | proto)
+        index = (chosen >> 16) % IDENTS
+        counters[index] = count = (counters[index] + 1) & 0xFFFF
+        return (chosen + count) & 0xFFFF
+
+
+def _claim(route: Route, dev: Device) -> Claim:
+    return route.table, route.prefix, route.length, dev
+
+
+def _count(counts: dict[int, int], key: int, more: int) -> None:
+    """Count `key` up or down; what is counted down to nothing is not there."""
+    count = counts.get(key, 0) + more
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]

@@ -29,6 +29,7 @@ Read first: RFC 791 section 3.2, RFC 815, RFC 1122 3.3.2, RFC 5722, RFC 3168 5.3
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -118,7 +119,7 @@ class Reassembler:
     def __init__(self, ns: Netns, codec: Codec | None = None) -> None:
         self.ns = ns
         self._codec = codec or IPV4
-        self._queues: dict[Key, Queue] = {}  # oldest first
+        self._queues: OrderedDict[Key, Queue] = OrderedDict()  # oldest first; the first of a dict is not found in O(1)
         self._absorbed = 0
         self.actions: list[tuple[str, Packet, int]] = []
         self.held = 0
@@ -212,7 +213,8 @@ class Reassembler:
         if self.memory <= limit:
             return True
         if limit >= 0:
-            for oldest in list(self._queues.values()):
+            while self._queues:
+                oldest = next(iter(self._queues.values()))
                 self._close(oldest, _FRAG_MEM)
                 if oldest is queue:
                     return False

@@ -4,23 +4,152 @@ One table per namespace and protocol, not one shared table keyed by namespace: a
 of a tuple, one namespace's sockets never lengthen another's chains, a namespace that goes takes its table with it, and
 one without sockets has none at all.
 
-A port maps to its socket, or to a list of sockets when it has several (`REUSEADDR`, `REUSEPORT`, different addresses or
-devices). The newest stands first, because it wins among equals, as in Linux.
+A port maps to its socket, or to a `SharedPort` when it has several (`REUSEADDR`, `REUSEPORT`, different addresses or
+devices): however many they are, a lookup takes one probe for each shape that they have, a shape being which of address,
+peer address, peer port and device a socket has set. The newest wins among equals, as in Linux.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vrouter.stack.l4.constants import REUSEADDR, REUSEPORT
 from vrouter.stack.l4.ports import PortAllocator
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
+    from vrouter.stack.device import Device
     from vrouter.stack.l4.socket import Socket
     from vrouter.stack.netns import Netns
+
+
+Key: TypeAlias = "tuple[int, int, int, int, Device | None]"  # shape, address, peer address, peer port, device
+
+# A shape is a sum of what is set. A bound address counts for more than all the rest, which counts alike.
+_ADDRESS: Final = 8
+_PEER: Final = 4
+_PEER_PORT: Final = 2
+_DEVICE: Final = 1
+
+
+class SharedPort:
+    """The sockets of one port, when there are several. With `by_peer` False peers do not matter."""
+
+    __slots__ = ("_buckets", "_by_address", "_by_peer", "_count", "_entries", "_shapes")
+
+    def __init__(self, by_peer: bool) -> None:
+        self._by_peer = by_peer
+        self._count = 0  # how many there have been
+        self._entries: dict[Socket, tuple[int, Key]] = {}  # oldest first: how many were there before, and its key
+        self._buckets: dict[Key, list[Socket]] = {}  # oldest first; with a device and the key's None: of any device
+        self._by_address: dict[int, dict[Socket, None]] = {}
+        self._shapes: dict[int, int] = {}  # those in use, the one that counts most first -> how many have it
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Socket]:
+        """The newest first."""
+        return reversed(self._entries)
+
+    def insert(self, sock: Socket) -> None:
+        """Enter `sock` as the newest."""
+        self._enter(sock, self._count)
+        self._count += 1
+
+    def remove(self, sock: Socket) -> None:
+        """Take `sock` out."""
+        self._leave(sock)
+        del self._entries[sock]
+
+    def changed(self, sock: Socket) -> None:
+        """Its peer or its device is another one; it stays as old as it was."""
+        self._leave(sock)
+        self._enter(sock, self._entries[sock][0])
+
+    def overlapping(self, address: int) -> Iterable[Socket]:
+        """The sockets that may be for the same datagrams as one on `address`."""
+        if not address:
+            return self._entries
+        return chain(self._by_address.get(address, ()), self._by_address.get(0, ()))
+
+    def matching(self, src: int, sport: int, dst: int, iif: Any) -> list[tuple[int, list[Socket]]]:
+        """For a datagram, the sockets that it is for: those of one shape in order, each with what their shape counts;
+        the shape that counts most first."""
+        buckets = self._buckets
+        found = []
+        for shape in self._shapes:
+            bucket = buckets.get(
+                (
+                    shape,
+                    dst if shape & _ADDRESS else 0,
+                    src if shape & _PEER else 0,
+                    sport if shape & _PEER_PORT else 0,
+                    iif if shape & _DEVICE else None,
+                )
+            )
+            if bucket is not None:
+                found.append((_RANK[shape], bucket))
+        return found
+
+    def age(self, sock: Socket) -> int:
+        """How many sockets there were before `sock`."""
+        return self._entries[sock][0]
+
+    def equals(self, sock: Socket) -> list[Socket]:
+        """The sockets that want just the same as `sock`, oldest first."""
+        return self._buckets[self._entries[sock][1]]
+
+    def _key(self, sock: Socket) -> Key:
+        peer = sock.peer if self._by_peer else 0
+        port = sock.peer_port if peer else 0
+        shape = (_ADDRESS if sock.local else 0) | (_PEER if peer else 0) | (_PEER_PORT if port else 0)
+        return shape | (_DEVICE if sock.device is not None else 0), sock.local, peer, port, sock.device
+
+    def _enter(self, sock: Socket, age: int) -> None:
+        key = self._key(sock)
+        self._entries[sock] = age, key
+        for one in _places(key):
+            bucket = self._buckets.setdefault(one, [])
+            bucket.append(sock)
+            if len(bucket) > 1 and self.age(bucket[-2]) > age:
+                bucket.sort(key=self.age)
+        self._by_address.setdefault(sock.local, {})[sock] = None
+        shape = key[0]
+        self._shapes[shape] = self._shapes.get(shape, 0) + 1
+        if self._shapes[shape] == 1:
+            self._shapes = dict(sorted(self._shapes.items(), key=_rank, reverse=True))
+
+    def _leave(self, sock: Socket) -> None:
+        key = self._entries[sock][1]
+        for one in _places(key):
+            bucket = self._buckets[one]
+            bucket.remove(sock)
+            if not bucket:
+                del self._buckets[one]
+        shape, address = key[:2]
+        del self._by_address[address][sock]
+        if not self._by_address[address]:
+            del self._by_address[address]
+        self._shapes[shape] -= 1
+        if not self._shapes[shape]:
+            del self._shapes[shape]
+
+
+_RANK: Final = tuple(4 * bin(shape & ~_ADDRESS).count("1") + (16 if shape & _ADDRESS else 0) for shape in range(16))
+
+
+def _rank(item: tuple[int, int]) -> int:
+    return _RANK[item[0]]
+
+
+def _places(key: Key) -> tuple[Key, ...]:
+    """Where a socket is looked for: by its device, and where no device is known."""
+    shape, address, peer, port, device = key
+    return (key,) if device is None else (key, (shape, address, peer, port, None))
 
 
 class SocketTable(ABC):
@@ -33,15 +162,16 @@ class SocketTable(ABC):
     proto = 0
     header = 0  # bytes of the transport header that a program does not see
     initial_options = 0
+    by_peer = True  # whether a connected socket hears its peer alone
 
     def __init__(self, ns: Netns) -> None:
         self.ns = ns
-        self.ports: dict[int, Socket | list[Socket]] = {}
+        self.ports: dict[int, Socket | SharedPort] = {}
         self.allocator: PortAllocator | None = None
 
     def __iter__(self) -> Iterator[Socket]:
         for entry in self.ports.values():
-            if isinstance(entry, list):
+            if isinstance(entry, SharedPort):
                 yield from entry
             else:
                 yield entry
@@ -51,27 +181,41 @@ class SocketTable(ABC):
         entry = self.ports.get(port)
         if entry is None:
             return ()
-        return entry if isinstance(entry, list) else (entry,)
+        return list(entry) if isinstance(entry, SharedPort) else (entry,)
 
     def insert(self, sock: Socket) -> None:
-        """Enter `sock` under ``sock.port``, in front of those that are there."""
+        """Enter `sock` under ``sock.port``, as the newest there."""
         entry = self.ports.get(sock.port)
         if entry is None:
             self.ports[sock.port] = sock
-        elif isinstance(entry, list):
-            entry.insert(0, sock)
-        else:
-            self.ports[sock.port] = [sock, entry]
+            return
+        if not isinstance(entry, SharedPort):
+            alone, entry = entry, SharedPort(self.by_peer)
+            entry.insert(alone)
+            self.ports[sock.port] = entry
+        entry.insert(sock)
 
     def remove(self, sock: Socket) -> None:
         """Take `sock` out."""
         entry = self.ports[sock.port]
-        if not isinstance(entry, list):
+        if not isinstance(entry, SharedPort):
             del self.ports[sock.port]
         else:
             entry.remove(sock)
             if len(entry) == 1:
-                self.ports[sock.port] = entry[0]
+                self.ports[sock.port] = next(iter(entry))
+
+    def changed(self, sock: Socket) -> None:
+        """The peer or the device of `sock` is another one."""
+        entry = self.ports.get(sock.port)
+        if isinstance(entry, SharedPort):
+            entry.changed(sock)
+
+    def _overlapping(self, port: int, address: int) -> Iterable[Socket]:
+        entry = self.ports.get(port)
+        if entry is None:
+            return ()
+        return entry.overlapping(address) if isinstance(entry, SharedPort) else (entry,)
 
     def conflicts(self, sock: Socket, address: int, port: int) -> bool:
         """Whether `sock` may not have (address, port) because of another: EADDRINUSE (Linux's udp_lib_lport_inuse).
@@ -81,7 +225,7 @@ class SocketTable(ABC):
         """
         return any(
             not other.options & sock.options & (REUSEADDR | REUSEPORT) and _collide(sock, other, address)
-            for other in self.on_port(port)
+            for other in self._overlapping(port, address)
         )
 
     def choose_port(self, sock: Socket, address: int, peer: tuple[int, int] | None = None) -> int:
@@ -94,7 +238,7 @@ class SocketTable(ABC):
             self.allocator = PortAllocator(self.ns.stack.rng)
 
         def is_free(port: int) -> bool:
-            return port not in self.ports or not any(_collide(sock, other, address) for other in self.on_port(port))
+            return not any(_collide(sock, other, address) for other in self._overlapping(port, address))
 
         if peer is None:
             return self.allocator.random(self.ns.conf, is_free)
@@ -110,34 +254,39 @@ class SocketTable(ABC):
         entry = self.ports.get(dport)
         if entry is None:
             return None
-        if not isinstance(entry, list):
-            return entry if _score(entry, src, sport, dst, iif) >= 0 else None
-        best = -1
+        if not isinstance(entry, SharedPort):
+            return entry if _fits(entry, src, sport, dst, iif) else None
         winner: Socket | None = None
-        for sock in entry:
-            score = _score(sock, src, sport, dst, iif)
-            if score > best:
-                best, winner = score, sock
-        if winner is not None and winner.options & REUSEPORT and not winner.peer:
-            group = [
-                sock
-                for sock in reversed(entry)
-                if sock.options & REUSEPORT
-                and not sock.peer
-                and sock.local == winner.local
-                and sock.device is winner.device
-            ]
-            if len(group) > 1:
-                return group[self.ns.stack.rng.keyed_hash(src, sport, dst, dport) % len(group)]
-        return winner
+        best = -1
+        for rank, bucket in entry.matching(src, sport, dst, iif):
+            if rank < best:
+                break
+            newest = bucket[-1]
+            if winner is None or entry.age(newest) > entry.age(winner):
+                best, winner = rank, newest
+        if winner is None or not winner.options & REUSEPORT or winner.peer:
+            return winner
+        group = entry.equals(winner)
+        if len(group) == 1:
+            return winner
+        flow = self.ns.stack.rng.keyed_hash(src, sport, dst, dport)
+        chosen = group[flow % len(group)]
+        if not chosen.options & REUSEPORT:
+            group = [sock for sock in group if sock.options & REUSEPORT]
+            chosen = group[flow % len(group)]
+        return chosen
 
     def receivers(self, src: int, sport: int, dst: int, dport: int, iif: Any) -> list[Socket]:
         """All sockets for a datagram to a group or to everybody (RFC 1122 4.1.3.5; Linux's __udp_is_mcast_sock)."""
-        return [
-            sock
-            for sock in self.on_port(dport)
-            if _score(sock, src, sport, dst, iif) >= 0 and (sock.multicast is None or sock.multicast.wants(dst, iif))
-        ]
+        entry = self.ports.get(dport)
+        if entry is None:
+            return []
+        if isinstance(entry, SharedPort):
+            fitting = list(chain.from_iterable(bucket for _, bucket in entry.matching(src, sport, dst, iif)))
+            fitting.sort(key=entry.age, reverse=True)
+        else:
+            fitting = [entry] if _fits(entry, src, sport, dst, iif) else []
+        return [sock for sock in fitting if sock.multicast is None or sock.multicast.wants(dst, iif)]
 
     # -- what a protocol adds ---------------------------------------------------------------------------------------
 
@@ -163,23 +312,10 @@ def _collide(one: Socket, other: Socket, address: int) -> bool:
     )
 
 
-def _score(sock: Socket, src: int, sport: int, dst: int, iif: Any) -> int:
-    """How well a socket of the right port fits; -1 when it does not."""
-    score = 0
-    if sock.local:
-        if sock.local != dst:
-            return -1
-        score = 16
-    if sock.peer:
-        if sock.peer != src:
-            return -1
-        score += 4
-        if sock.peer_port:
-            if sock.peer_port != sport:
-                return -1
-            score += 4
-    if sock.device is not None:
-        if sock.device is not iif and iif is not None:
-            return -1
-        score += 4
-    return score
+def _fits(sock: Socket, src: int, sport: int, dst: int, iif: Any) -> bool:
+    """Whether a socket of the right port wants the datagram: `SharedPort.matching` for one."""
+    return (
+        (not sock.local or sock.local == dst)
+        and (not sock.peer or (sock.peer == src and (not sock.peer_port or sock.peer_port == sport)))
+        and (sock.device is None or sock.device is iif or iif is None)
+    )

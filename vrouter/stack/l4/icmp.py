@@ -19,7 +19,7 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_ICMP, REUSEADDR
-from vrouter.stack.l4.demux import SocketTable
+from vrouter.stack.l4.demux import SharedPort, SocketTable
 from vrouter.stack.l4.errors import convert
 from vrouter.stack.wire import icmp
 
@@ -41,6 +41,7 @@ class PingTable(SocketTable):
     name = "icmp"
     proto = IPPROTO_ICMP
     initial_options = REUSEADDR  # as in Linux: two may ask for one identifier, on two addresses for instance
+    by_peer = False
 
     def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
         """Only echo requests: EINVAL for anything else."""
@@ -61,10 +62,13 @@ class PingTable(SocketTable):
 
     def find(self, ident: int, local: int, iif: Any) -> Socket | None:
         """The newest socket with this identifier on address `local`; its peer does not matter, as in Linux."""
-        for sock in self.on_port(ident):
-            if sock.local in (0, local) and (sock.device is None or sock.device is iif or iif is None):
-                return sock
-        return None
+        entry = self.ports.get(ident)
+        if isinstance(entry, SharedPort):
+            newest = [bucket[-1] for _, bucket in entry.matching(0, 0, local, iif)]
+            return max(newest, key=entry.age, default=None)
+        if entry is None or entry.local not in (0, local):
+            return None
+        return entry if entry.device is None or entry.device is iif or iif is None else None
 
 
 def ping_input(ns: Netns, pkt: Packet, now: int) -> int:

@@ -7,8 +7,6 @@ the device's filter. At most `MAX_MEMBERSHIPS` per socket (Linux's igmp_max_memb
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import is_multicast4
@@ -46,20 +44,19 @@ class Multicast:
         return any(g == group and d is iif for g, d, _ in self.joined)
 
 
-def is_member(ns: Netns, group: int, iif: Any, asked: Iterable[Socket] = ()) -> bool:
-    """Whether somebody in `ns` listens to `group` at `iif`; the sockets in `asked` are looked at first.
+def is_member(ns: Netns, group: int, iif: Any) -> bool:
+    """Whether somebody in `ns` listens to `group` at `iif`.
 
     A device's filter knows groups by MAC address, which 32 of them share (RFC 1112 6.4); this knows them exactly.
     """
-    if group == ALL_HOSTS:
-        return True
-    return any(sock.multicast is not None and sock.multicast.has(group, iif) for sock in chain(asked, ns.sockets))
+    return group == ALL_HOSTS or (group, iif) in ns.memberships
 
 
 def settings(sock: Socket) -> Multicast:
     """The socket's multicast settings, made when it has none."""
     if sock.multicast is None:
         sock.multicast = Multicast()
+        sock.ns.multicasters[sock] = None
     return sock.multicast
 
 
@@ -76,6 +73,8 @@ def join(sock: Socket, group: int, address: int, ifindex: int) -> None:
     if len(multicast.joined) >= MAX_MEMBERSHIPS:
         raise os_error(errno.ENOBUFS)
     multicast.joined.append((group, dev, address))
+    memberships = sock.ns.memberships
+    memberships[group, dev] = memberships.get((group, dev), 0) + 1
     mac = multicast_mac4(group)
     dev.groups[mac] = dev.groups.get(mac, 0) + 1
 
@@ -98,12 +97,18 @@ def leave_all(sock: Socket, dev: Device | None = None) -> None:
         for membership in list(sock.multicast.joined):
             if dev is None or membership[1] is dev:
                 _forget(sock, membership)
+        if dev is None:
+            sock.ns.multicasters.pop(sock, None)
 
 
 def _forget(sock: Socket, membership: tuple[int, Device, int]) -> None:
     assert sock.multicast is not None
     sock.multicast.joined.remove(membership)
     group, dev, _ = membership
+    memberships = sock.ns.memberships
+    memberships[group, dev] -= 1
+    if not memberships[group, dev]:
+        del memberships[group, dev]
     mac = multicast_mac4(group)
     dev.groups[mac] -= 1
     if not dev.groups[mac]:

@@ -94,6 +94,7 @@ def _set_socket(sock: Socket, option: int, number: int) -> None:
         if number and device is None:
             raise os_error(errno.ENODEV)
         sock.device = device
+        sock.table.changed(sock)
     else:
         raise os_error(errno.ENOPROTOOPT)
 
@@ -130,13 +131,11 @@ def _set_ip(sock: Socket, option: int, number: int) -> None:
 
 def _bind_to_device(sock: Socket, data: bytes) -> None:
     name = data[: _IFNAMSIZ - 1].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
-    if not name:
-        sock.device = None
-        return
     device = sock.ns.devices.get(name)
-    if device is None:
+    if name and device is None:
         raise os_error(errno.ENODEV)
     sock.device = device
+    sock.table.changed(sock)
 
 
 def _set_group(sock: Socket, option: int, data: bytes) -> None:

@@ -158,6 +158,7 @@ class Socket:
             self.local = source
             self.table.insert(self)
         self.peer, self.peer_port = peer, port
+        self.table.changed(self)
         return None
 
     def connect_ex(self, address: Name | None, *, now: int | None = None) -> int:

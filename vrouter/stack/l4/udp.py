@@ -108,7 +108,7 @@ def _group_input(ns: Netns, pkt: Packet, sport: int, dport: int) -> int:
     """RFC 1122 4.1.3.5, 3.3.7: everybody who asked for it gets it."""
     dst = pkt.dst
     wanting = ns.udp.receivers(pkt.src, sport, dst, dport, pkt.iif)
-    if not wanting or (is_multicast4(dst) and not is_member(ns, dst, pkt.iif, wanting)):
+    if not wanting or (is_multicast4(dst) and not is_member(ns, dst, pkt.iif)):
         return _NO_SOCKET
     able = [sock for sock in wanting if sock.has_room(pkt)]
     if not able:
