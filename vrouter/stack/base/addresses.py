@@ -31,11 +31,6 @@ def is_host4(address: int) -> bool:
     return 0 < address >> 24 < 0xE0
 
 
-def is_host4(address: int) -> bool:
-    """Whether a single interface can have it: neither 0.0.0.0/8 nor a group nor 240.0.0.0/4 (RFC 1122 3.2.1.3)."""
-    return 0 < address >> 24 < 0xE0
-
-
 def is_link_local4(address: int) -> bool:
     """169.254.0.0/16 (RFC 3927)."""
     return address >> 16 == 0xA9FE
