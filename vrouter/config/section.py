@@ -5,7 +5,7 @@ the default is given instead, so that one walk finds every mistake. A path tuple
 """
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from vrouter.config.findings import Findings, Path, Refused, choices
 
@@ -13,12 +13,19 @@ T = TypeVar("T")
 C = TypeVar("C", bound=str)
 
 NOT_YET = "not supported yet"
-_NOUNS = {bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array", dict: "a table"}
+NOUNS: Final = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    str: "a string",
+    list: "an array",
+    dict: "a table",
+}
 
 
 def noun(value: object) -> str:
     """What TOML calls the type of `value`."""
-    return _NOUNS.get(type(value), "None" if value is None else f"a {type(value).__name__}")
+    return NOUNS.get(type(value), "None" if value is None else f"a {type(value).__name__}")
 
 
 class Section:
@@ -70,7 +77,7 @@ class Section:
             return None
         if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
             return value
-        self.wrong(key, f"must be {_NOUNS[kind]}, not {noun(value)}")
+        self.wrong(key, f"must be {NOUNS[kind]}, not {noun(value)}")
         return None
 
     def flag(self, key: str, default: bool) -> bool:

@@ -28,7 +28,7 @@ def lines(text: str) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def one(text: str, expected: str) -> None:
+def must_report(text: str, expected: str) -> None:
     """`text` has exactly one mistake, at the mark, reported as `expected`."""
     before, mark, after = text.partition(MARK)
     assert mark

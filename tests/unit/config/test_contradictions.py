@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.config.marked import MARK, RED, VETH, address, lines, one, route
+from tests.unit.config.marked import MARK, RED, VETH, address, lines, must_report, route
 
 REFERENCES = [
     (
@@ -76,7 +76,7 @@ REFERENCES = [
 @pytest.mark.parametrize(("text", "expected"), REFERENCES)
 def test_a_dangling_or_contradicting_name_is_reported_once(text: str, expected: str) -> None:
     """Both ends of a crossing are declared, every name leads somewhere, and a kernel name is held once."""
-    one(text, expected)
+    must_report(text, expected)
 
 
 NOT_YET = [
@@ -126,7 +126,7 @@ NOT_YET = [
 @pytest.mark.parametrize(("text", "expected"), NOT_YET)
 def test_what_comes_later_is_refused_by_name(text: str, expected: str) -> None:
     """A key or value of the full format is never ignored, and never called unknown."""
-    one(text, expected)
+    must_report(text, expected)
 
 
 SYNTAX = [

@@ -5,7 +5,7 @@
 
 import pytest
 
-from tests.unit.config.marked import HOST, RED, VETH, address, one, route
+from tests.unit.config.marked import HOST, RED, VETH, address, must_report, route
 
 UNKNOWN = [
     ("[▸network.red]", "network: unknown key"),
@@ -45,7 +45,7 @@ UNKNOWN = [
 @pytest.mark.parametrize(("text", "expected"), UNKNOWN)
 def test_an_unknown_key_is_reported_at_the_key(text: str, expected: str) -> None:
     """Position rule: at the key when it is unknown, with a suggestion when one is close."""
-    one(text, expected)
+    must_report(text, expected)
 
 
 TYPES = [
@@ -89,7 +89,7 @@ TYPES = [
 @pytest.mark.parametrize(("text", "expected"), TYPES)
 def test_a_wrong_type_is_reported_at_the_value(text: str, expected: str) -> None:
     """Position rule: at the value when the key is known; what hangs below it is not reported again."""
-    one(text, expected)
+    must_report(text, expected)
 
 
 VALUES = [
@@ -184,6 +184,10 @@ VALUES = [
     (address("10.0.1.255/24"), "netns.red.dev.lan.addresses[0]: '10.0.1.255/24' is the network's broadcast address"),
     (address("224.0.0.5/24"), "netns.red.dev.lan.addresses[0]: '224.0.0.5/24' is a multicast address"),
     (address("255.255.255.255/32"), "netns.red.dev.lan.addresses[0]: '255.255.255.255/32' is the broadcast address"),
+    (
+        address("240.0.0.1/24"),
+        "netns.red.dev.lan.addresses[0]: '240.0.0.1/24' is in 240.0.0.0/4, which no interface can have",
+    ),
     (address("0.0.0.1/8"), "netns.red.dev.lan.addresses[0]: '0.0.0.1/8' is in 0.0.0.0/8, which no interface can have"),
     (
         address("127.0.0.2/8"),
@@ -320,7 +324,7 @@ VALUES = [
 @pytest.mark.parametrize(("text", "expected"), VALUES)
 def test_a_wrong_value_is_reported_at_the_value(text: str, expected: str) -> None:
     """Position rule: at the value, or at the key where the key has no business there."""
-    one(text, expected)
+    must_report(text, expected)
 
 
 MISSING = [
@@ -359,4 +363,4 @@ MISSING = [
 @pytest.mark.parametrize(("text", "expected"), MISSING)
 def test_what_is_missing_is_reported_at_the_header(text: str, expected: str) -> None:
     """Position rule: at the table's header when something is missing; a parent at the name that needs it."""
-    one(text, expected)
+    must_report(text, expected)
