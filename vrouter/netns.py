@@ -167,7 +167,8 @@ class Netns:
 
     def _crossing_record(self, route: Route, dst: int) -> Record:
         record = route.to_record(self.name)
-        source = route.src or self.stack.ip4.select_source(None, dst)
+        ip = self.stack.ip4
+        source = route.src if route.src in ip.owners else ip.select_source(None, dst)
         if source:
             record["src"] = format_address(source, route.family)
         record["accepted"] = route.crossing.accepted

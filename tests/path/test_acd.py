@@ -199,3 +199,15 @@ def test_our_own_announcement_that_comes_back(bed: Bed) -> None:
     bed.a.send_arp(echo)
     assert bed.r.stats[Stat.ArpConflicts] == 0
     assert bed.a.arp == []
+
+
+def test_a_route_waits_for_a_source_that_is_being_probed(bed: Bed) -> None:
+    """RFC 5227 1.1: an address is not used before it is known to be free; till then the route takes another."""
+    probing(bed)
+    bed.r.add_route("192.0.2.0/24", via="10.0.2.2", src=NEW, now=bed.now)
+    asked = frames.ip_int("192.0.2.9")
+    assert bed.r.route_output(asked)[1] == frames.ip_int("10.0.2.1")
+    bed.run_until_idle()
+    assert bed.r.route_output(asked)[1] == frames.ip_int(NEW)
+    with pytest.raises(OSError, match="is not an address of namespace"):
+        bed.r.add_route("198.51.100.0/24", via="10.0.2.2", src="10.0.5.77", now=bed.now)

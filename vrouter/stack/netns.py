@@ -415,7 +415,9 @@ class Netns:
             device = self._check_gateway(gateway, device)
         elif device is None:
             raise OSError(errno.EINVAL, "a route needs via, dev or netns")
-        if source and self.ip4.owner(source) is None:
+        # One that is being probed will do; until it is free the route takes another source.
+        held = self.ip4.held
+        if source and not self.ip4.owner(source) and not any(held(one, source) for one in self.devices.values()):
             raise OSError(errno.EINVAL, f"{src} is not an address of namespace {self.name!r}")
         route = Route(
             family,

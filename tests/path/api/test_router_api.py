@@ -168,3 +168,14 @@ def test_a_mapping_that_is_no_configuration_is_refused() -> None:
         vrouter.Router({"netns": {"red": {"kind": "l3"}, "b lue": {}}, "rooter": {}})
     assert len(caught.value.problems) == 3
     assert isinstance(caught.value, ValueError)
+
+
+async def test_a_route_may_prefer_a_source_that_is_still_probed() -> None:
+    """A configuration with ``acd = "probe"`` and a route with ``src`` starts; the route names it at once."""
+    link = {"kind": "veth", "acd": "probe", "peer": {"netns": "b", "dev": "y"}, "addresses": ["10.0.0.1/24"]}
+    route = {"to": "10.9.0.0/16", "via": "10.0.0.2", "src": "10.0.0.1"}
+    peer = {"kind": "veth", "peer": {"netns": "a", "dev": "x"}, "addresses": ["10.0.0.2/24"]}
+    config = {"netns": {"a": {"dev": {"x": link}, "route": [route]}, "b": {"dev": {"y": peer}}}}
+    async with vrouter.Router(config) as one:
+        assert [row["state"] for row in one["a"].addresses() if row["dev"] == "x"] == ["tentative"]
+        assert [row["src"] for row in one["a"].routes() if row["to"] == "10.9.0.0/16"] == ["10.0.0.1"]

@@ -106,5 +106,7 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         return refusal
     if (src >> 24 == 127 or dst >> 24 == 127) and route.type != LOCAL and is_abroad(route.dev):
         return NO_ROUTE if dst >> 24 == 127 else BAD_SOURCE
-    source = src or route.src or ip.select_source(route.dev, dst if route.via < 0 else route.via)
+    source = src or route.src
+    if not source or (not src and source not in ip.owners):  # a preferred source under conflict detection is not used
+        source = ip.select_source(route.dev, dst if route.via < 0 else route.via)
     return (route, source) if source else NO_SOURCE
