@@ -150,7 +150,7 @@ async def test_addresses_and_routes_by_call(router: vrouter.Router) -> None:
 
 
 async def test_a_short_cut_needs_both_sides(router: vrouter.Router) -> None:
-    """Without accept_from a socket gets EACCES and the crossing counts it; with it, the packet crosses."""
+    """Without accept_from a socket gets EACCES, and the crossing counts its packets; with it, they cross."""
     red, blue = router["red"], router["blue"]
     await blue.add_address("lo", "10.200.2.1/32")
     await red.add_address("lo", "10.200.1.1/32")
@@ -158,6 +158,8 @@ async def test_a_short_cut_needs_both_sides(router: vrouter.Router) -> None:
     await blue.add_route("10.200.1.0/24", netns="red")
     with pytest.raises(PermissionError):
         await red.ping("10.200.2.1", src="10.200.1.1")
+    with red.socket() as refused, pytest.raises(PermissionError):
+        refused.sendto(b"x", ("10.200.2.1", 9))
     await blue.set_accept_from(["red"])
     await red.set_accept_from(["*"])
     assert red.route_get("10.200.2.1")["accepted"] is True
