@@ -8,7 +8,7 @@ import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_interface
 
 from vrouter.config.findings import Refused
-from vrouter.stack.base.addresses import BROADCAST4, format_ipv4, is_multicast4, mask, parse_ipv4
+from vrouter.stack.base.addresses import BROADCAST4, format_ipv4, is_host4, is_multicast4, mask, parse_ipv4
 from vrouter.stack.base.names import check_device
 
 _MAC = re.compile("[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
@@ -42,6 +42,8 @@ def _no_interface_has(address: int, whole: str, *, loopback: bool) -> None:
         raise Refused(f"{whole!r} is a multicast address")
     if address == BROADCAST4:
         raise Refused(f"{whole!r} is the broadcast address")
+    if not is_host4(address):
+        raise Refused(f"{whole!r} is in 240.0.0.0/4, which no interface can have")
     if not loopback and address >> 24 == 127:
         raise Refused(f"{whole!r} is a loopback address, which only lo can have")
 

@@ -415,6 +415,15 @@ def test_proxy_arp_answers_no_probe() -> None:
     assert receive(bed, arp_packet(spa=0, tpa=BEHIND)) == (NOT_ON_LINK, None)
 
 
+@pytest.mark.parametrize(("ignore", "answered"), [(0, True), (1, False), (8, False)])
+def test_proxy_arp_does_not_undo_arp_ignore(ignore: int, answered: bool) -> None:
+    """The namespace's own addresses are no proxy's: whether they are answered for, arp_ignore alone says."""
+    bed = Bed()
+    bed.lan.conf4 = replace(bed.lan.conf4, proxy_arp=True, forwarding=True, arp_ignore=ignore)
+    reason, reply = receive(bed, arp_packet(tpa=WAN))
+    assert (reply is not None, reason) == (answered, 0 if answered else NOT_ON_LINK)
+
+
 def test_proxy_arp_answers_no_announcement() -> None:
     """RFC 5227 2.4: an answer to an announcement would be a conflict."""
     bed = Bed()

@@ -117,6 +117,19 @@ def test_a_fragment_is_fragmented_further(more: bool) -> None:
     assert layout(pieces) == [(1480, 528, True), (2008, 472, more)]
 
 
+def test_offsets_never_run_over_into_the_flags() -> None:
+    """RFC 791 3.1: the offset has 13 bits. The last byte of the longest datagram is 65534; beyond it nothing is cut."""
+    end = 65535 - 1479
+    assert layout(fragment(packet(1479, word=end >> 3), 576)) == [
+        (end, 552, True),
+        (end + 552, 552, True),
+        (end + 1104, 375, False),
+    ]
+    for size, word in ((1480, end >> 3), (1480, 8191 | ipv4.MF), (8, 8191)):
+        with pytest.raises(ValueError, match="beyond the end"):
+            fragment(packet(size, word=word), 576)
+
+
 def test_reserved_and_dont_fragment_bits_are_kept() -> None:
     """RFC 1812 4.2.2.3 and 5.2.5: bits that are not fragmentation's go into every piece unchanged."""
     for piece in fragment(packet(3000, word=0x8000 | ipv4.DF), 1500):
