@@ -105,10 +105,10 @@ class Client:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, patience_s: float) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
         try:
-            sock.settimeout(_CONNECT_S)
+            sock.settimeout(min(_CONNECT_S, patience_s))
             sock.connect(self.path)
             return sock
         except OSError as error:
@@ -124,15 +124,17 @@ class Client:
             return Failure(NO_ROUTER, f"no router is running at {self.path}: {text}", "ECONNREFUSED")
         return Failure(NO_ROUTER, f"no router can be reached at {self.path}: {error}", "ECONNREFUSED")
 
-    def send(self, method: str, where: str, body: Any = None, accept: str = "*/*") -> Answer:
-        """Send a request; its answer, whatever its status. `body` becomes JSON."""
+    def send(
+        self, method: str, where: str, body: Any = None, accept: str = "*/*", patience_s: float = _ANSWER_S
+    ) -> Answer:
+        """Send a request; its answer, whatever its status. `body` becomes JSON. Waits for `patience_s` at each step."""
         head = f"{method} {where} HTTP/1.1\r\nHost: vrouter\r\nAccept: {accept}\r\nConnection: close\r\n"
         data = b"" if body is None else json.dumps(body).encode()
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
-        sock = self._connect()
+        sock = self._connect(patience_s)
         try:
-            sock.settimeout(_ANSWER_S)
+            sock.settimeout(patience_s)
             try:
                 sock.sendall(head.encode() + b"\r\n" + data)
             except ConnectionError:

@@ -1,6 +1,8 @@
 """What is typed wrong: status 2 and one line that says what is wrong and what mends it."""
 
 import json
+import socket
+import time
 
 import pytest
 
@@ -128,6 +130,19 @@ async def test_without_a_router_the_status_is_4(cli: Cli, admin: str) -> None:
     done = await cli("--admin", "/nonexistent/other.sock", "health")
     assert done.returncode == 4
     assert "/nonexistent/other.sock" in done.stderr
+
+
+async def test_health_does_not_wait_for_a_stopped_router(cli: Cli, admin: str) -> None:
+    """A router that takes connections but answers none is unhealthy within the 3 s of the image's HEALTHCHECK."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(admin)
+        silent.listen()
+        started = time.monotonic()
+        done = await cli("health")
+        took = time.monotonic() - started
+    text = f"vrouter: {admin}: the router does not answer: it is stopped or busy; try again, or restart it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", text)
+    assert took < 3
 
 
 OPTIONS = {"show": (Option(("-w", "--watch"), "watch", "", ""),), "ping": (Option(("-c",), "count", "N", ""),)}
