@@ -22,13 +22,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from vrouter import kernel
 from vrouter.driver import Driver, Port, in_thread
 from vrouter.netns import Netns
 from vrouter.nsmap import absolute
+from vrouter.rtnetlink import LinkMonitor
 from vrouter.stack.capture import Capture, CapturedFrame
 from vrouter.stack.stack import Stack
-from vrouter.tap import Tap, close_taps
+from vrouter.tap import GONE_STATE, Tap, close_taps
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -105,6 +108,8 @@ class Router:
         self._group = 0
         self._control: Any = None
         self._captures: set[_LiveCapture] = set()
+        self._links: LinkMonitor | None = None
+        self._left: list[str] = []
         self._started = self._stopped = self._given_up = False
 
     @classmethod
@@ -133,7 +138,7 @@ class Router:
     @property
     def driver(self) -> Driver:
         """What moves its frames; OSError ENETDOWN while it does not run."""
-        if self._driver is None:
+        if self._driver is None or self._driver.closed:
             raise OSError(errno.ENETDOWN, "the router is not running")
         return self._driver
 
@@ -156,11 +161,12 @@ class Router:
 
     @property
     def warnings(self) -> list[str]:
-        """What is not as it should be although the router can run: of the configuration, and of the kernel's ends."""
+        """What is not as it should be although the router can run: of the configuration, and of the kernel's ends, also
+        of those that could not be removed."""
         found = [str(problem) for problem in self.config.warnings] if self.config is not None else []
         for uplink in self._uplinks.values():
             found += uplink.end.warnings if uplink.end is not None else ()
-        return found
+        return found + self._left
 
     def on_event(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every change of state (`stack.base.events.Event`); returns a function that ends it."""
@@ -228,10 +234,12 @@ class Router:
         for ns in self.stack.namespaces.values():
             for sock in list(ns.sockets):
                 sock.close(now=driver.clock())
+        if self._links is not None:
+            driver.loop.remove_reader(self._links.fileno())
+            self._links.close()
         await driver.close()
         uplinks, self._uplinks = list(self._uplinks.values()), {}
-        if uplinks:
-            await in_thread(_remove, uplinks)
+        await self._remove(uplinks)
 
     async def _listen(self) -> None:
         metrics = self.config.router.metrics if self.config is not None else None
@@ -301,18 +309,21 @@ class Router:
     async def _open(self, config: DeviceConfig) -> _Uplink:
         if not self._group:
             self._group = kernel.new_group()
+        if self._links is None:
+            self._links = LinkMonitor()
+            self.driver.loop.add_reader(self._links.fileno(), self._links_changed)
         uplink = _Uplink(config, self._group)
         try:
             await in_thread(self._open_uplink, uplink)
         except asyncio.CancelledError:
             if uplink.end is not None:  # it had succeeded all the same
-                await in_thread(_remove, [uplink])
+                await self._remove([uplink])
             raise
         return uplink
 
     def _open_uplink(self, uplink: _Uplink) -> None:
-        if self._given_up:  # it had to wait for a thread, and others have failed meanwhile
-            raise OSError(errno.ECANCELED, f"TAP {uplink.config.ifname} was not opened: the start was given up")
+        if self._given_up or self._stopped:  # it had to wait for a thread, and others have failed meanwhile
+            raise OSError(errno.ECANCELED, f"TAP {uplink.config.ifname} was not opened: the router stops")
         uplink.open()
 
     async def _give_up(self, jobs: list[asyncio.Task[_Uplink]]) -> None:
@@ -323,8 +334,12 @@ class Router:
             job.cancel()
         results = await asyncio.gather(*jobs, return_exceptions=True)
         orphans = [one for one in results if isinstance(one, _Uplink) and one not in attached]
-        if orphans:
-            await in_thread(_remove, orphans)
+        await self._remove(orphans)
+
+    async def _remove(self, uplinks: list[_Uplink]) -> None:
+        """Take down kernel's ends and TAPs that frames do not pass any more; what stays there is in `warnings`."""
+        if uplinks:
+            self._left += await in_thread(_take_down, uplinks)
 
     # -- namespaces -------------------------------------------------------------------------------------------------
 
@@ -350,23 +365,19 @@ class Router:
         doomed = [other for other in self.netns if other == name or other.startswith(name + "/")]
         if len(doomed) > 1 and not recursive:
             raise OSError(errno.ENOTEMPTY, f"namespace {name!r} has children: {', '.join(doomed[1:])}")
-        uplinks = [
-            await self._detach(dev)
-            for other in doomed
-            for dev in list(self.stack.namespaces[other].devices.values())
-            if dev in self._uplinks
-        ]
+        uplinks: list[_Uplink] = []
         try:
+            while opened := [device for device in self._uplinks if device.ns.name in doomed]:
+                uplinks += [await self._detach(device) for device in opened]
             self.driver.call(self.stack.remove_netns, name, recursive=recursive)
             for other in doomed:
                 del self.netns[other]
         finally:
-            if uplinks:
-                await in_thread(_remove, uplinks)
+            await self._remove(uplinks)
 
     # -- devices ----------------------------------------------------------------------------------------------------
 
-    async def add_device(self, netns: str, name: str, **settings: Any) -> None:
+    async def add_device(self, netns: str, name: str, /, **settings: Any) -> None:
         """`Netns.add_device`."""
         from vrouter.config import device_from_dict
 
@@ -380,7 +391,7 @@ class Router:
         if config.kind == "tap":
             device = self._add_tap_device(ns, config)
             try:
-                self._attach(device, await self._open(config))
+                await self._connect(device, config)
             except BaseException:
                 if not device.removed:
                     self.driver.call(self.stack.remove_device, device)
@@ -394,7 +405,8 @@ class Router:
             for address in config.addresses:
                 self.driver.call(device.ns.add_address, device, str(address))
         except BaseException:
-            await self.remove_device(device.ns.name, device.name)
+            if not device.removed:
+                await self.remove_device(device.ns.name, device.name)
             raise
 
     async def add_veth(self, netns: str, name: str, peer_netns: str, peer_name: str, *, mtu: int = 1500) -> None:
@@ -405,17 +417,39 @@ class Router:
     async def remove_device(self, netns: str, name: str) -> None:
         """Remove a device, a veth's other end with it. OSError ENODEV; EOPNOTSUPP for ``lo``."""
         device = self[netns].stack.device(name)
-        uplink = await self._detach(device) if device in self._uplinks else None
+        uplinks = [await self._detach(device)] if device in self._uplinks else []
         try:
             self.driver.call(self.stack.remove_device, device)
         finally:
-            if uplink is not None:
-                await in_thread(_remove, [uplink])
+            await self._remove(uplinks)
 
-    async def move_device(self, netns: str, name: str, target: str, new_name: str | None = None) -> None:
-        """Move a device to another namespace, under a new name if one is given. OSError ENODEV, EEXIST, EINVAL."""
-        device, where = self[netns].stack.device(name), self[target].stack
-        self.driver.call(self.stack.move_device, device, where, new_name)
+    async def move_device(self, netns: str, dev: str, target: str, name: str | None = None) -> None:
+        """Move a device to another namespace, as `name` if one is given. OSError ENODEV, EEXIST, EINVAL."""
+        device, where = self[netns].stack.device(dev), self[target].stack
+        self.driver.call(self.stack.move_device, device, where, name)
+
+    async def set_device(self, netns: str, name: str, *, up: bool | None = None, mtu: int | None = None) -> None:
+        """`Netns.set_device`."""
+        device = self[netns].stack.device(name)
+        if mtu is not None:
+            before = device.mtu
+            self.driver.call(device.ns.set_device, name, mtu=mtu)
+            try:
+                await self._set_kernel_mtu(device, mtu)
+            except BaseException:
+                if not device.removed:
+                    self.driver.call(device.ns.set_device, device.name, mtu=before)
+                raise
+        if up is not None:
+            self.driver.call(device.ns.set_device, device.name, up=up)
+
+    async def _set_kernel_mtu(self, device: Device, mtu: int) -> None:
+        uplink = self._uplinks.get(device)
+        if uplink is None:
+            return
+        if uplink.end is not None and uplink.tap is not None and uplink.tap.state != GONE_STATE:
+            await in_thread(kernel.set_mtu, uplink.end, mtu)
+        uplink.config = msgspec.structs.replace(uplink.config, mtu=mtu)  # for when it is opened again
 
     def _add_tap_device(self, ns: StackNetns, config: DeviceConfig) -> Device:
         driver = self.driver
@@ -438,11 +472,22 @@ class Router:
             two.set_mtu(peer.mtu)
         return one
 
+    async def _connect(self, device: Device, config: DeviceConfig) -> None:
+        uplink = await self._open(config)
+        try:
+            self._attach(device, uplink)
+        except BaseException:
+            await self._remove([uplink])
+            raise
+
     def _attach(self, device: Device, uplink: _Uplink) -> Port:
         """Frames pass from here on."""
         assert uplink.tap is not None
+        if self._stopped:
+            raise OSError(errno.ENETDOWN, f"the router stopped while device {device.name!r} was opened")
         if device.removed:
             raise OSError(errno.ENODEV, f"device {device.name!r} was removed while it was opened")
+        self._links_changed()  # older news than what has just been set up
         self._uplinks[device] = uplink
         device.ifname = uplink.tap.ifname
         port = self.driver.add_port(uplink.tap, device, uplink.reopen)
@@ -450,10 +495,22 @@ class Router:
         return port
 
     async def _detach(self, device: Device) -> _Uplink:
-        """No frame passes any more; the TAP is still open."""
-        uplink = self._uplinks.pop(device)
-        await self.driver.remove_port(device.port)
+        """No frame passes any more; the TAP is still open. Known until then, so that a cancellation loses none."""
+        uplink = self._uplinks[device]
+        if device.port is not None:
+            await self.driver.remove_port(device.port)
+        self._uplinks.pop(device, None)
         return uplink
+
+    def _links_changed(self) -> None:
+        """Links where the process runs have changed: a TAP whose kernel's end went down says so without a frame."""
+        if self._links is None or not (changes := self._links.read()):
+            return
+        news = {change.ifindex: change.up for change in changes if not change.deleted}  # the last one counts
+        for device, uplink in self._uplinks.items():
+            end = uplink.end
+            if end is not None and end.netns is None and end.ifindex in news and device.port is not None:
+                self.driver.link_changed(device.port, news[end.ifindex])
 
 
 class _LiveCapture(Capture):
@@ -506,10 +563,11 @@ def _config(config: Config | Mapping[str, Any] | None) -> Config | None:
     return config if isinstance(config, Config) else from_dict(dict(config))
 
 
-def _remove(uplinks: list[_Uplink]) -> None:
-    """Take down kernel's ends and TAPs; blocks, for many not much longer than for one."""
-    kernel.remove_host_ends([uplink.end for uplink in uplinks if uplink.end is not None])
+def _take_down(uplinks: list[_Uplink]) -> list[str]:
+    """Take down kernel's ends and TAPs; what could not be removed. Blocks, for many not much longer than for one."""
+    problems = kernel.remove_host_ends([uplink.end for uplink in uplinks if uplink.end is not None])
     close_taps([uplink.tap for uplink in uplinks if uplink.tap is not None])
+    return problems
 
 
 def machine_identity() -> str:

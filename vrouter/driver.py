@@ -73,6 +73,9 @@ class FrameDevice(Protocol):
     def reopen(self) -> None:
         """Open again a TAP that is gone; may block."""
 
+    def link_changed(self, up: bool) -> None:
+        """Take note that the kernel's end was seen going up or down."""
+
 
 class Port:
     """The driver's side of one TAP. ``reopen`` blocks and runs in a thread; ``backlog`` waits for a full TAP."""
@@ -301,6 +304,20 @@ class Driver:
         device = port.device
         device.ns.set_carrier(device, carrier, error, now)
 
+    def link_changed(self, port: Port, up: bool) -> None:
+        """The kernel's end of `port` was seen going up or down; otherwise only a frame would tell."""
+        if port.tap.state == GONE_STATE or up == port.device.carrier:
+            return
+        now = self.clock()
+        port.tap.link_changed(up)
+        if up:
+            self._unwatch_writing(port)
+        else:
+            self._fail_backlog(port)
+            self._watch_writing(port)
+        self._set_carrier(port, up, port.tap.error, now)
+        self.settle(now)
+
     def _lost(self, port: Port, now: int) -> None:
         """The link was deleted: stop watching at once, and try to get it back."""
         self._unwatch(port)
@@ -314,7 +331,7 @@ class Driver:
             await asyncio.sleep(REOPEN_SECONDS)
             try:
                 await in_thread(port.reopen)
-            except OSError as error:
+            except Exception as error:  # whatever it is, the next attempt may succeed
                 now = self.clock()
                 self._set_carrier(port, False, str(error), now)
                 self.settle(now)

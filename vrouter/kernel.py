@@ -91,6 +91,25 @@ def setup_host_end(ifname: str, host: HostConfig | None, *, mtu: int, group: int
         return _setup_in_netns(rtnetlink, link, host, host.netns, mtu, group)
 
 
+def set_mtu(end: HostEnd, mtu: int) -> None:
+    """Give the kernel's end of a TAP another MTU (bytes). PrivilegeError, or OSError with the kernel's errno."""
+
+    def change() -> None:
+        with Rtnetlink() as rtnetlink:
+            link = rtnetlink.link(end.ifname)
+            if link is None or link.index != end.ifindex:
+                raise OSError(errno.ENODEV, f"TAP {end.ifname} is not where the router had put it")
+            if link.mtu != mtu:
+                with _told(f"TAP {end.ifname}"):
+                    rtnetlink.set_link(link.index, mtu=mtu)
+
+    if end.netns is None:
+        change()
+    else:
+        with kernel_netns.opened(end.netns) as netns_fd:
+            kernel_netns.call_in(netns_fd, change)
+
+
 def remove_host_ends(ends: Iterable[HostEnd]) -> list[str]:
     """Delete these TAPs if the router made them, and its kernel namespaces that lose their last one by that.
 

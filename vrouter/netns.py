@@ -66,7 +66,7 @@ class Netns:
 
     # -- devices ----------------------------------------------------------------------------------------------------
 
-    async def add_device(self, name: str, *, kind: str = "tap", **settings: Any) -> None:
+    async def add_device(self, name: str, /, *, kind: str = "tap", **settings: Any) -> None:
         """Add a device with the keys of ``[netns.NAME.dev.DEV]`` of the configuration.
 
         A ``tap`` is opened, and its kernel's end set up as ``host`` says. A ``veth`` names its other end, which is made
@@ -79,13 +79,17 @@ class Netns:
         """Remove a device, a veth's other end with it. OSError ENODEV; EOPNOTSUPP for ``lo``."""
         await self.router.remove_device(self.name, name)
 
-    async def move_device(self, name: str, target: str, new_name: str | None = None) -> None:
-        """Move a device to another namespace; its addresses, neighbours and routes stay behind. OSError EEXIST."""
-        await self.router.move_device(self.name, name, absolute(self.name, target), new_name)
+    async def move_device(self, dev: str, target: str, name: str | None = None) -> None:
+        """Move a device to another namespace, as `name` if one is given; its addresses, neighbours and routes stay
+        behind. OSError ENODEV, EEXIST."""
+        await self.router.move_device(self.name, dev, absolute(self.name, target), name)
 
     async def set_device(self, name: str, *, up: bool | None = None, mtu: int | None = None) -> None:
-        """Administrative state and MTU (bytes) of a device. OSError ENODEV, EINVAL."""
-        self._call(self.stack.set_device, name, up=up, mtu=mtu)
+        """Administrative state and MTU (bytes) of a device; the kernel's end of a TAP gets the same MTU.
+
+        OSError ENODEV, EINVAL; PrivilegeError where the kernel's end may not be changed. Then the MTU is what it was.
+        """
+        await self.router.set_device(self.name, name, up=up, mtu=mtu)
 
     def devices(self) -> list[Record]:
         """The rows of ``show devices``."""

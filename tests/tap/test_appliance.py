@@ -297,3 +297,85 @@ async def test_the_records_name_the_tap(names: list[str]) -> None:
             ("lan", "tap", names[0]),
             ("wan", "tap", names[1]),
         ]
+
+
+async def told(router: vrouter.Router, state: str) -> None:
+    """Until a device has this state; pytest's own timeout ends a wait for nothing."""
+    loop = asyncio.get_running_loop()
+    seen = loop.create_future()
+
+    def listen(event: Any) -> None:
+        if event.kind is EventKind.DEVICE_STATE and event.fields["state"] == state and not seen.done():
+            seen.set_result(None)
+
+    forget = router.on_event(listen)
+    async with asyncio.timeout(10):
+        await seen
+    forget()
+
+
+async def test_a_link_that_goes_down_is_noticed_without_a_frame(names: list[str], ip: Callable[..., str]) -> None:
+    """`show devices` says no-carrier as soon as the kernel's end is down where the process runs, and up again after."""
+    async with vrouter.Router({"netns": {"red": {"dev": {"lan": {"ifname": names[0]}}}}}) as router:
+        down = asyncio.ensure_future(told(router, "no-carrier"))
+        await asyncio.to_thread(ip, "link", "set", names[0], "down")
+        await down
+        lan = router["red"].devices()[1]
+        assert (lan["state"], lan["error"]) == ("no-carrier", "the link is down in the kernel")
+        up = asyncio.ensure_future(told(router, "up"))
+        await asyncio.to_thread(ip, "link", "set", names[0], "up")
+        await up
+        assert router["red"].devices()[1]["error"] == ""
+    assert left_of(names) == []
+
+
+def kernel_mtu(ip: Callable[..., str], *words: str) -> int:
+    return int(json.loads(ip("-json", *words))[0]["mtu"])
+
+
+async def test_the_kernel_end_has_the_mtu_of_its_device(names: list[str], ip: Callable[..., str]) -> None:
+    """`set_device(mtu=)` changes both ends, here and in another kernel namespace; one that fails changes neither."""
+    devices = {"lan": {"ifname": names[0]}, "wan": {"ifname": names[1], "host": {"netns": names[2], "ifname": "eth0"}}}
+    async with vrouter.Router({"netns": {"red": {"dev": devices}}}) as router:
+        red = router["red"]
+        await red.set_device("lan", mtu=1400)
+        await red.set_device("wan", mtu=9000, up=False)
+        assert kernel_mtu(ip, "link", "show", names[0]) == 1400
+        assert kernel_mtu(ip, "-n", names[2], "link", "show", "eth0") == 9000
+        assert [(row["mtu"], row["state"]) for row in red.devices()[1:]] == [(1400, "up"), (9000, "down")]
+        ip("-n", names[2], "link", "set", "eth0", "name", "eth1")
+        with pytest.raises(OSError, match="TAP eth0 is not where the router had put it"):
+            await red.set_device("wan", mtu=1300, up=True)
+        with pytest.raises(OSError, match="MTU"):
+            await red.set_device("lan", mtu=10)
+        assert [(row["mtu"], row["state"]) for row in red.devices()[1:]] == [(1400, "up"), (9000, "down")]
+        assert kernel_mtu(ip, "link", "show", names[0]) == 1400
+    assert left_of(names) == []
+
+
+async def test_what_is_removed_while_it_opens_leaves_nothing(names: list[str]) -> None:
+    """The namespace goes while a TAP of it is opened: ENODEV, and the TAP and its kernel namespace go too."""
+    settings = configuration(names)["netns"]["root"]["dev"]["lan"]
+    async with vrouter.Router() as router:
+        red = await router.add_netns("red")
+        opening = asyncio.ensure_future(red.add_device("lan", **settings))
+        await asyncio.sleep(0)
+        await router.remove_netns("red")
+        with pytest.raises(OSError, match="was removed while it was opened") as caught:
+            await opening
+        assert caught.value.errno == errno.ENODEV
+        assert left_of(names) == []
+        assert router.ready
+
+
+async def test_what_opens_while_the_router_stops_leaves_nothing(names: list[str]) -> None:
+    """A device that is added when the router stops is refused (ENETDOWN), whoever of them is done first."""
+    settings = configuration(names)["netns"]["root"]["dev"]["lan"]
+    async with vrouter.Router() as router:
+        red = await router.add_netns("red")
+        opening = asyncio.ensure_future(red.add_device("lan", **settings))
+        await asyncio.sleep(0)
+    with pytest.raises(OSError, match="not running") as caught:
+        await opening
+    assert caught.value.errno == errno.ENETDOWN
+    assert left_of(names) == []

@@ -62,7 +62,7 @@ class LabRouter(Router):
             self.netns[name] = Netns(self, self.stack.namespaces[name])
         return super().__getitem__(name)
 
-    async def add_device(self, netns: str, name: str, **settings: Any) -> None:
+    async def add_device(self, netns: str, name: str, /, **settings: Any) -> None:
         """As always, but for TAPs, of which a lab has none."""
         if settings.get("kind", "tap") == "tap":
             raise LabError("a lab has no TAPs: Lab.wire gives both stations a device")

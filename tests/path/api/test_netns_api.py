@@ -77,8 +77,8 @@ async def test_devices_come_move_and_go(router: vrouter.Router) -> None:
     with pytest.raises(vrouter.ConfigError):
         await red.add_device("h", kind="veth", peer={"netns": "green", "dev": "r3"}, addresses=["10.5.0.300/24"])
 
-    await router.move_device("green", "r", "blue", name_or_none := "far")
-    assert blue.stack.devices[name_or_none].addresses == []
+    await router.move_device("green", "r", "blue", name="far")
+    assert blue.stack.devices["far"].addresses == []
     assert green.routes() == []
     await blue.add_address("far", "10.5.0.9/24")
     assert await red.ping("10.5.0.9") > 0

@@ -70,6 +70,8 @@ async def test_a_router_runs_once() -> None:
     async with router:
         pass
     await router.stop()
+    with pytest.raises(OSError, match="is not running"):
+        await router.add_netns("red")
     with pytest.raises(RuntimeError, match="starts once"):
         await router.start()
 
