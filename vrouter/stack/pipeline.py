@@ -20,7 +20,7 @@ import errno
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from vrouter.stack.base.addresses import is_link_local4, is_multicast4
+from vrouter.stack.base.addresses import BROADCAST4, is_link_local4, is_multicast4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
 from vrouter.stack.base.errors import os_error
@@ -47,9 +47,8 @@ from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, count_output, icmp_inpu
 from vrouter.stack.l3.icmp_error import IcmpLimiter, error_source, error_tos, may_answer, quote
 from vrouter.stack.l3.input import crossing_input, group_input, ipv4_input, martian_input
 from vrouter.stack.l3.options import options_input, options_output, reply_options
-from vrouter.stack.l3.output import MAX_TOTAL, push_ipv4
+from vrouter.stack.l3.output import push_ipv4
 from vrouter.stack.l3.route import (
-    LIMITED_BROADCAST,
     NO_FORWARDING,
     NO_ROUTE,
     NO_SOURCE,
@@ -62,6 +61,7 @@ from vrouter.stack.l4.membership import is_member
 from vrouter.stack.l4.udp import udp_error, udp_input
 from vrouter.stack.wire import icmp, ipv4
 from vrouter.stack.wire.ethernet import BROADCAST, ETHERTYPE_ARP, ETHERTYPE_IPV4, multicast_mac4
+from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -205,7 +205,7 @@ class Pipeline:
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""
         dst = pkt.dst
-        if dst >= 0xE0000000 and (dst == LIMITED_BROADCAST or is_multicast4(dst)):
+        if dst >= 0xE0000000 and (dst == BROADCAST4 or is_multicast4(dst)):
             return self.group(ns, ip, pkt, now)
         route = ip.local.lookup(dst) or ip.main.lookup(dst)
         if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):
@@ -387,7 +387,7 @@ class Pipeline:
     ) -> None:
         """A socket sends a segment by `route`; OSError EMSGSIZE when it may not be cut and is too large."""
         size = pkt.end - pkt.start + 20
-        if size > (ip.path_mtu(route, pkt.dst, now) if dont_fragment else MAX_TOTAL):
+        if size > (ip.path_mtu(route, pkt.dst, now) if dont_fragment else MAX_PACKET):
             raise os_error(errno.EMSGSIZE)
         ns.stats[_ORIGINATED] += 1
         push_ipv4(ip, pkt, ns.conf.ip_default_ttl if ttl < 0 else ttl, tos, dont_fragment)

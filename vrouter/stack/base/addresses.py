@@ -11,7 +11,8 @@ from typing import Final
 V4: Final = 4
 V6: Final = 6
 BITS: Final = {V4: 32, V6: 128}
-BROADCAST4: Final = 0xFFFFFFFF
+BROADCAST4: Final = 0xFFFFFFFF  # the limited broadcast
+ALL_HOSTS4: Final = 0xE0000001  # the group of which every host is always a member (RFC 1112 4)
 NULL_MAC: Final = bytes(6)
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 

@@ -19,6 +19,7 @@ from vrouter.stack.base.addresses import is_multicast4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import CSUM_OK, Packet
+from vrouter.stack.l3.options import stack_time
 from vrouter.stack.wire import icmp
 from vrouter.stack.wire.checksum import is_valid, update16
 
@@ -51,8 +52,6 @@ OUT_STATS: Final[dict[int, int]] = {
     icmp.TIMESTAMP_REPLY: Stat.IcmpOutTimestampReps,
 }
 ECHO_REPLY: Final = "echo-reply"
-NONSTANDARD_TIME: Final = 0x80000000
-_DAY_MS: Final = 86_400_000
 _PLATEAUS: Final = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)  # RFC 1191 7.1
 
 
@@ -152,7 +151,7 @@ def _timestamp_reply(pkt: Packet, group: bool, now: int) -> Packet:
     """RFC 792: receive and transmit time; the stack knows no time of day, so the high bit says "not standard"."""
     reply = _reply(pkt, group)
     buf, off = reply.buf, reply.start
-    stamp = (now // 1_000_000 % _DAY_MS | NONSTANDARD_TIME).to_bytes(4, "big")
+    stamp = stack_time(now).to_bytes(4, "big")
     buf[off + 12 : off + 16] = stamp
     buf[off + 16 : off + 20] = stamp
     icmp.emit(buf, off, reply.end, icmp.TIMESTAMP_REPLY, 0, icmp.rest(buf, off))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vrouter.stack.base.addresses import BROADCAST4
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import (
     DONT_FRAGMENT,
@@ -22,7 +23,7 @@ from vrouter.stack.base.packet import (
 )
 from vrouter.stack.l3.fib import REJECT
 from vrouter.stack.wire.checksum import is_valid
-from vrouter.stack.wire.ipv4 import DF, FIELDS, MF, MIN_HEADER, OFFSET_MASK
+from vrouter.stack.wire.ipv4 import DF, FIELDS, MAX_PACKET, MF, MIN_HEADER, OFFSET_MASK
 
 if TYPE_CHECKING:
     from vrouter.stack.l3.ip import IpState
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 _unpack = FIELDS.unpack_from
 _from_bytes = int.from_bytes
 _FRAGMENT_BITS: Final = MF | OFFSET_MASK
-_LIMITED_BROADCAST: Final = 0xFFFFFFFF
 
-MAX_DATA: Final = 65535 - MIN_HEADER
+MAX_DATA: Final = MAX_PACKET - MIN_HEADER
 
 FRAG_INVALID = int(DropReason.FRAG_INVALID)
 HDR_TRUNC = int(DropReason.HDR_TRUNC)
@@ -103,10 +103,10 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
             return IP_LOCALNET
     elif top >= 224:
         return IP_INVALID_SOURCE
-    elif top == 0 and (src or dst != _LIMITED_BROADCAST):
+    elif top == 0 and (src or dst != BROADCAST4):
         return IP_INVALID_SOURCE
     if dst >= 0xF0000000:
-        if dst != _LIMITED_BROADCAST:
+        if dst != BROADCAST4:
             return IP_INVALID_DEST
     elif dst >> 24 == 0 or dst in ip.zeros:
         return IP_INVALID_DEST

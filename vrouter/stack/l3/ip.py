@@ -16,12 +16,11 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vrouter.stack.base.addresses import BITS, V4, is_host4, is_multicast4, mask
+from vrouter.stack.base.addresses import BITS, BROADCAST4, V4, is_host4, is_multicast4, mask
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Fib, Route
-
-MAX_PACKET: Final = 65535
+from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
     from vrouter.stack.l3.icmp_error import IcmpLimiter
@@ -117,7 +116,7 @@ class IpState:
 
     def is_broadcast(self, address: int) -> bool:
         """Limited broadcast, or the directed broadcast of a prefix of this namespace."""
-        return address == 0xFFFFFFFF or address in self.broadcasts
+        return address == BROADCAST4 or address in self.broadcasts
 
     def out_device(self, dst: int) -> Device | None:
         """The device by which `dst` is reached; None when it is not, or by another namespace."""

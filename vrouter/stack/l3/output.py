@@ -6,7 +6,7 @@ OUTPUT, the route's device, POSTROUTING.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vrouter.stack.base.packet import DONT_FRAGMENT, IP_OPTIONS, Packet
 from vrouter.stack.wire.ipv4 import DF, FIELDS, emit_header
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _pack = FIELDS.pack_into
 _from_bytes = int.from_bytes
-MAX_TOTAL: Final = 65535
 
 
 def push_ipv4(ip: IpState, pkt: Packet, ttl: int, tos: int, dont_fragment: bool, options: bytes = b"") -> None:

@@ -47,6 +47,7 @@ from vrouter.stack.base.packet import (
 )
 from vrouter.stack.base.timers import Timer, TimerKind
 from vrouter.stack.wire import ipv4
+from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
@@ -56,7 +57,6 @@ Key = tuple[int | str, ...]
 QUEUED: Final = 0
 DROP: Final = "drop"
 EXPIRED: Final = "expired"
-MAX_DATAGRAM: Final = 65535
 MAX_FRAGMENTS: Final = 2048  # a whole datagram over links of MTU 68 has 1366
 PACKET_COST: Final = 512  # bytes that a held packet takes beside its buffer
 QUEUE_COST: Final = 512
@@ -135,7 +135,7 @@ class Reassembler:
         """
         size = pkt.end - pkt.l4
         end = offset + size
-        if size <= 0 or (more and size & 7) or pkt.l4 - pkt.l3 + end > MAX_DATAGRAM:
+        if size <= 0 or (more and size & 7) or pkt.l4 - pkt.l3 + end > MAX_PACKET:
             return _FRAG_INVALID
         queue = self._queues.get(key)
         index = 0
@@ -258,7 +258,7 @@ class Reassembler:
             seen |= 1 << ecn_of(pkt)
             groups |= pkt.flags & LINK_GROUP
             vouched &= pkt.flags
-        if first.l4 - first.l3 + queue.length > MAX_DATAGRAM or (seen & _NOT_ECT and seen != _NOT_ECT):
+        if first.l4 - first.l3 + queue.length > MAX_PACKET or (seen & _NOT_ECT and seen != _NOT_ECT):
             # Too long with the first one's options; or a mixture that RFC 3168 5.3 forbids to mark, and Linux drops.
             del packets[arrived]
             self.held -= 1

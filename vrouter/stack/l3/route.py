@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vrouter.stack.base.addresses import is_multicast4
+from vrouter.stack.base.addresses import BROADCAST4, is_multicast4
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l3.fib import (
     BLACKHOLE,
@@ -28,9 +28,6 @@ from vrouter.stack.wire import icmp
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l3.ip import IpState
-
-LIMITED_BROADCAST: Final = 0xFFFFFFFF
-ALL_HOSTS: Final = 0xE0000001
 
 
 class Refusal(NamedTuple):
@@ -74,7 +71,7 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         return BAD_SOURCE
     if oif is not None and not oif.ready:
         return NO_ROUTE
-    if dst == LIMITED_BROADCAST or is_multicast4(dst):
+    if dst == BROADCAST4 or is_multicast4(dst):
         dev = oif
         if dev is None and src:
             owner = ip.owner(src)
@@ -87,9 +84,9 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         if src >> 24 == 127 and is_abroad(dev):
             return BAD_SOURCE
         source = src or ip.select_source(dev, dst)
-        if not source and dst != LIMITED_BROADCAST:  # who asks for his address has none yet
+        if not source and dst != BROADCAST4:  # who asks for his address has none yet
             return NO_SOURCE
-        return group_route(ip, BROADCAST if dst == LIMITED_BROADCAST else MULTICAST, dst, dev, source), source
+        return group_route(ip, BROADCAST if dst == BROADCAST4 else MULTICAST, dst, dev, source), source
     if dst == 0:
         dst = src or 0x7F000001  # Linux: 0.0.0.0 means this host
     elif dst >> 24 == 0 or dst >= 0xF0000000 or dst in ip.zeros:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Final
 
-from vrouter.stack.base.addresses import is_multicast4
+from vrouter.stack.base.addresses import ALL_HOSTS4, is_multicast4
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.wire.ethernet import multicast_mac4
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
 MAX_MEMBERSHIPS: Final = 20
-ALL_HOSTS: Final = 0xE0000001  # every host is always a member (RFC 1112 4)
 
 
 class Multicast:
@@ -49,7 +48,7 @@ def is_member(ns: Netns, group: int, iif: Any) -> bool:
 
     A device's filter knows groups by MAC address, which 32 of them share (RFC 1112 6.4); this knows them exactly.
     """
-    return group == ALL_HOSTS or (group, iif) in ns.memberships
+    return group == ALL_HOSTS4 or (group, iif) in ns.memberships
 
 
 def settings(sock: Socket) -> Multicast:
