@@ -94,6 +94,8 @@ def test_the_image_is_what_its_documentation_says() -> None:
     build, run = DOCKERFILE.split("FROM ${BASE}")[1:]
     assert re.findall(r"^ARG BASE=.+", DOCKERFILE.split("FROM")[0], re.M)
     assert "strip --strip-unneeded" in build
+    assert "install --quiet --no-compile " in build
+    assert "compileall -q --invalidation-mode unchecked-hash /opt/vrouter/lib;" in build
     assert re.findall(r"^(USER|ENTRYPOINT|CMD) (.*)", run, re.M) == [
         ("USER", "65532:65532"),
         ("ENTRYPOINT", '["vrouter"]'),
