@@ -156,6 +156,7 @@ def _rows() -> dict[str, Difference]:
     add("RFC 1812 4.3.2.3", _delivered_error_without_options, "record route, closed port")
     add("RFC 1812 5.3.12.3", _net_unreachable, "egress down, its own address")
     add("RFC 1812 4.2.2.3", _reserved_flag_kept, "too big, reserved flag and tos")
+    add("RFC 791 3.1", _silence, "through, beyond 65535")
     add("RFC 791 3.2", _no_nops, "too big, record route and router alert", "record route in the first piece")
     add(
         "RFC 1812 4.2.2.2",
