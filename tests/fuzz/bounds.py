@@ -171,7 +171,7 @@ def _check_socket(world: World, ns: Netns, sock: Socket) -> None:
     assert not sock.closed
     packets = sock._queue or ()
     errors = sock._errors or ()
-    charge = sum(OVERHEAD + pkt.end - pkt.l4 for pkt in packets) + sum(OVERHEAD + len(e.data) for e in errors)
+    charge = sum(OVERHEAD + len(pkt.buf) - pkt.l4 for pkt in packets) + sum(OVERHEAD + len(e.data) for e in errors)
     assert sock.charged == charge, "a receive queue miscounted"
     # An empty queue takes anything, and a buffer that was made smaller keeps what is in it.
     assert charge <= max(world.buffers.get(sock, sock.rcvbuf), OVERHEAD + LARGEST_PACKET), "a queue over SO_RCVBUF"
