@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from vrouter.cli.arguments import Arguments, key_values, number
-from vrouter.cli.client import Client, refused, target
+from vrouter.cli.client import Client, decoded, refused, target
 from vrouter.cli.connect import client_of, netns_of
 from vrouter.cli.failure import RUNTIME, Failure, did_you_mean, unbuilt, usage
 from vrouter.cli.show import COLUMNS, table
@@ -58,7 +58,7 @@ def _done(arguments: Arguments, data: bytes, text: Callable[[Any], str] | None =
     if arguments.has("json"):
         print(data.decode() or "{}")
     elif text is not None:
-        print(text(json.loads(data)))
+        print(text(decoded(data)))
     return 0
 
 
@@ -204,7 +204,8 @@ def _way(to: str, row: dict[str, Any]) -> str:
     if row["target_netns"]:
         into = "accepted there" if row.get("accepted") else "NOT accepted there: packets are dropped as CROSSING_DENIED"
         parts += ["netns", row["target_netns"], f"({into})"]
-    return " ".join([*parts, "by", row["to"]])
+    by = row["to"] if "/" in row["to"] or row["to"] == "default" else f"{row['to']}/32"
+    return " ".join([*parts, "by route", by])
 
 
 def neighbor(arguments: Arguments) -> int:

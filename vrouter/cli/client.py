@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, Final
@@ -57,6 +58,14 @@ class Answer:
     def _broken(self) -> Failure:
         return Failure(RUNTIME, f"{self._path}: what answers there is no router, or it broke off", "EPROTO")
 
+    def _number(self, text: bytes, base: int) -> int:
+        if not re.fullmatch(b"[0-9a-fA-F]{1,12}", text):
+            raise self._broken()
+        try:
+            return int(text, base)
+        except ValueError:
+            raise self._broken() from None
+
     def _receive(self) -> None:
         try:
             data = self._sock.recv(65536)
@@ -79,13 +88,13 @@ class Answer:
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes."""
         if self.headers.get("transfer-encoding") == "chunked":
-            while size := int(self._until(b"\r\n").split(b";")[0], 16):
+            while size := self._number(self._until(b"\r\n").split(b";")[0], 16):
                 while len(self._buffer) < size + 2:
                     self._receive()
                 yield bytes(self._buffer[:size])
                 del self._buffer[: size + 2]
             return
-        size = int(self.headers.get("content-length", "0"))
+        size = self._number(self.headers.get("content-length", "0").encode(), 10)
         while len(self._buffer) < size:
             self._receive()
         yield bytes(self._buffer[:size])
@@ -154,7 +163,15 @@ class Client:
 
     def read(self, *segments: str, **query: str | int | None) -> Any:
         """GET, decoded."""
-        return json.loads(self.ask("GET", target(*segments, **query)))
+        return decoded(self.ask("GET", target(*segments, **query)))
+
+
+def decoded(data: bytes) -> Any:
+    """An answer's JSON. Failure when it is none."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise Failure(RUNTIME, "what answered is no router: it did not send JSON", "EPROTO") from None
 
 
 def refused(http_status: int, data: bytes) -> Failure:
@@ -168,6 +185,6 @@ def refused(http_status: int, data: bytes) -> Failure:
     if error == "ENOENT" and message.startswith("no namespace"):
         mend = "`vrouter show netns` lists them"
     status = {400: USAGE, 403: PRIVILEGE}.get(http_status, RUNTIME)
-    if error == "EOPNOTSUPP" and "not supported yet" in message:
-        status = USAGE
+    if error == "EINVAL" or (error == "EOPNOTSUPP" and "not supported yet" in message):
+        status = USAGE  # what was typed cannot be, or not yet
     return Failure(status, f"{message} ({mend})" if mend else message, error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from importlib import import_module
@@ -9,26 +11,63 @@ from importlib import import_module
 from vrouter import __version__
 from vrouter.cli import failure
 from vrouter.cli.arguments import Arguments, parse
-from vrouter.cli.failure import Failure, did_you_mean, usage
+from vrouter.cli.failure import Failure, did_you_mean, errno_name, usage
 from vrouter.cli.verbs import UNBUILT, VERBS, help_of, overview
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit status. Never raises for what a user or a router does."""
+    """Run one command; the exit status. Never raises."""
     argv = sys.argv[1:] if argv is None else argv
+    _make_printable()
     try:
         status = _run(argv)
         sys.stdout.flush()
         return status
     except Failure as failed:
-        _complain(failed, as_json="--json" in argv)
-        return failed.status
+        return _give_up(argv, failed)
     except KeyboardInterrupt:
         return failure.INTERRUPTED
     except BrokenPipeError:
         # Who reads has seen enough (`| head`). What is still buffered has nowhere to go, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str) else "the output"
+        text = f"{name} cannot be written or read: {error.strerror or error}"
+        _discard_output()
+        return _give_up(argv, Failure(failure.RUNTIME, text, errno_name(error.errno)))
+    except Exception as error:
+        return _give_up(argv, _fault(error))
+
+
+def _make_printable() -> None:
+    """Any text can be printed, whatever the locale, and also when an output was closed before we began."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up(argv: list[str], failed: Failure) -> int:
+    _complain(failed, as_json="--json" in argv)
+    return failed.status
+
+
+def _discard_output() -> None:
+    """What is still buffered has nowhere to go, at exit neither."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fault(error: Exception) -> Failure:
+    """Something that should not have happened, in one line with its place."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+    return Failure(failure.RUNTIME, f"a fault in vrouter, please report it: {error!r}{place}", "EIO")
 
 
 def _run(argv: list[str]) -> int:

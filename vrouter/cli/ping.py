@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Final
 
 from vrouter.cli.arguments import Arguments, number, seconds
-from vrouter.cli.client import refused, target
+from vrouter.cli.client import decoded, refused, target
 from vrouter.cli.connect import client_of, netns_of
 from vrouter.cli.failure import RUNTIME, usage
 
@@ -30,7 +29,7 @@ def ping(arguments: Arguments) -> int:
         if answer.status >= 400:
             raise refused(answer.status, data)
         print(data.decode())
-        return 0 if json.loads(data)["received"] else RUNTIME
+        return 0 if decoded(data)["received"] else RUNTIME
     with client.send("POST", where, body, accept=_LINES) as answer:
         answer.endless()
         if answer.status >= 400:
@@ -39,7 +38,7 @@ def ping(arguments: Arguments) -> int:
         series = _Series(body["dst"])
         try:
             for line in _lines(answer.pieces()):
-                series.add(json.loads(line))
+                series.add(decoded(line))
         finally:
             series.summary()
     return 0 if series.received else RUNTIME

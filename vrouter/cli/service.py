@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import TYPE_CHECKING
 
 from vrouter.cli.arguments import Arguments
-from vrouter.cli.failure import PRIVILEGE, RUNTIME, USAGE, Failure, usage
+from vrouter.cli.failure import PRIVILEGE, RUNTIME, USAGE, Failure, errno_name, usage
 from vrouter.errors import ConfigError, PrivilegeError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def _load(arguments: Arguments) -> Config | None:
         return None
     except OSError as error:
         text = f"{path} cannot be read: {(error.strerror or str(error)).lower()}"
-        raise Failure(USAGE, text, errno.errorcode.get(error.errno or 0, "EIO")) from None
+        raise Failure(USAGE, text, errno_name(error.errno)) from None
 
 
 def _print_json(error: ConfigError) -> None:
@@ -90,6 +89,5 @@ def run(arguments: Arguments) -> int:
     except PrivilegeError as error:
         raise Failure(PRIVILEGE, str(error), "EPERM") from None
     except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, "EIO")
-        raise Failure(RUNTIME, error.strerror or str(error), name) from None
+        raise Failure(RUNTIME, error.strerror or str(error), errno_name(error.errno)) from None
     return 0

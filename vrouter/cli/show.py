@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from vrouter.cli.arguments import Arguments
-from vrouter.cli.client import Client, target
+from vrouter.cli.client import Client, decoded, target
 from vrouter.cli.connect import client_of
 from vrouter.cli.failure import did_you_mean, unbuilt, usage
 
@@ -34,6 +34,14 @@ def _length(row: Row) -> str:
 
 def _to(row: Row) -> str:
     return str(row["to"]) if row["type"] == "unicast" else f"{row['type']} {row['to']}"
+
+
+def _severity(row: Row) -> object:
+    """How to read it: error (somebody is wrong), policy (so configured), normal (part of ordinary life)."""
+    from vrouter.stack.base.drop import DROP_TABLE, DropReason
+
+    reason = DropReason.__members__.get(row["reason"])
+    return None if reason is None else DROP_TABLE[reason].severity.value
 
 
 # A column whose heading ends with ">" is aligned to the right.
@@ -74,7 +82,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "drops": (
         ("NETNS", _field("netns")), ("DEV", _field("dev")), ("REASON", _field("reason")), ("LAYER", _field("layer")),
-        ("COUNT>", _field("count")), ("TEXT", _field("text")),
+        ("SEVERITY", _severity), ("COUNT>", _field("count")), ("TEXT", _field("text")),
     ),
     "stats": (("NETNS", _field("netns")), ("NAME", _field("name")), ("VALUE>", _field("value"))),
 }  # fmt: skip
@@ -130,7 +138,7 @@ def rendered(client: Client, what: str, arguments: Arguments) -> str:
     data = client.ask("GET", target("v1", what, netns=arguments.options.get("netns")))
     if arguments.has("json"):
         return data.decode()
-    rows = json.loads(data)
+    rows = decoded(data)
     if what == "config":
         return json.dumps(rows, indent=2, ensure_ascii=False)
     if what == "stats":

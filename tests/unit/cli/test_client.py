@@ -93,13 +93,15 @@ async def test_a_life_by_verbs(cli: Cli, router: vrouter.Router) -> None:
     await done("address add 10.7.0.2/24 dev down -n red")
     await done("ping 10.7.0.1 -c 1 -n red")
     await done("route add 10.8.0.0/16 via 10.7.0.1 metric 5 -n red")
-    assert await done("route get 10.8.1.1 -n red") == "10.8.1.1 via 10.7.0.1 dev down src 10.7.0.2 by 10.8.0.0/16\n"
+    assert (
+        await done("route get 10.8.1.1 -n red") == "10.8.1.1 via 10.7.0.1 dev down src 10.7.0.2 by route 10.8.0.0/16\n"
+    )
     assert (await done("route get 10.200.1.1 -n green")).endswith(
-        "netns blue (NOT accepted there: packets are dropped as CROSSING_DENIED) by 10.200.0.0/16\n"
+        "netns blue (NOT accepted there: packets are dropped as CROSSING_DENIED) by route 10.200.0.0/16\n"
     )
     await done("route del 10.8.0.0/16 -n red")
     await done("route add blackhole 10.8.0.0/16 -n red")
-    assert await done("route get 10.8.1.1 -n red") == "blackhole 10.8.1.1 by 10.8.0.0/16\n"
+    assert await done("route get 10.8.1.1 -n red") == "blackhole 10.8.1.1 by route 10.8.0.0/16\n"
     await done("neighbor add 10.7.0.9 lladdr 02:00:00:00:00:09 dev down -n red")
     assert "PERMANENT" in await done("neighbor list -n red")
     await done("neighbor flush -n red")

@@ -1,12 +1,16 @@
 """What is typed wrong: status 2 and one line that says what is wrong and what mends it."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
-from tests.unit.cli.conftest import Cli
+from tests.unit.cli.conftest import ROOT, Cli
 from vrouter import __version__
 from vrouter.cli.arguments import EVERYWHERE, Option, parse
 from vrouter.cli.failure import Failure
@@ -200,3 +204,57 @@ async def test_a_client_verb_does_not_load_the_router(cli: Cli) -> None:
     assert "vrouter.cli.client" in loaded
     heavy = {"asyncio", "uvloop", "msgspec", "pyroute2", "h11", "structlog", "argparse", "vrouter.stack", "http.client"}
     assert loaded & heavy == set()
+
+
+def run_to(stdout: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """`vrouter` by a shell that gives it this standard output."""
+    command = f'exec {sys.executable} -m vrouter "$@" {stdout}'
+    env = {**os.environ, **environment}
+    return subprocess.run(["sh", "-c", command, "sh", *words], env=env, cwd=ROOT, capture_output=True, timeout=60)
+
+
+def test_an_output_that_is_full_closed_or_narrow_makes_no_traceback() -> None:
+    """A full disk is status 1 and one line; a closed output is nobody's; what a locale lacks is escaped."""
+    full = run_to(">/dev/full", "--help")
+    assert (full.returncode, full.stderr) == (
+        1,
+        b"vrouter: the output cannot be written or read: No space left on device\n",
+    )
+    closed = run_to(">&-", "--help")
+    assert (closed.returncode, closed.stderr) == (0, b"")
+    narrow = run_to("", "--help", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert narrow.returncode == 0
+    assert narrow.stdout.startswith(b"usage: vrouter VERB \\u2026 ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"Content-Length: 5\r\n\r\nhello", "what answered is no router: it did not send JSON"),
+        (b'Content-Length: 7\r\n\r\n[{"a":1', "what answered is no router: it did not send JSON"),
+        (b"Content-Length: x\r\n\r\n", "what answers there is no router, or it broke off"),
+        (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "what answers there is no router, or it broke off"),
+        (b'Content-Length: 9\r\n\r\n[{"a":1}]', "a fault in vrouter, please report it: KeyError('netns') at "),
+    ],
+)
+def test_who_is_no_router_makes_no_traceback(
+    admin: str, answer: bytes, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever answers at the socket: status 1 and one line."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(admin)
+        listener.listen()
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        status = main(["show", "devices", "--admin", admin])
+        server.join()
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) == (1, 1)
+    assert problem in error
