@@ -47,13 +47,13 @@ def in_the_way(one: dict[str, Any], other: dict[str, Any], local: int) -> bool:
     return one["port"] == other["port"] and same_device and same_address and not one["reuse"] & other["reuse"]
 
 
-def fits(it: dict[str, Any], src: int, sport: int, dst: int, dport: int, iif: str) -> bool:
+def fits(it: dict[str, Any], src: int, sport: int, dst: int, dport: int, iif: str | None) -> bool:
     return (
         it["port"] == dport
         and it["local"] in (0, dst)
         and (it["peer_address"] in (0, src))
         and (not it["peer_address"] or it["peer_port"] in (0, sport))
-        and it["device"] in (None, iif)
+        and (it["device"] in (None, iif) or iif is None)
     )
 
 
@@ -88,19 +88,22 @@ def test_lookup_and_bind_agree_with_their_slow_twins(wanted: list[dict[str, Any]
     for gone in order.sample(twins, len(twins) // 4):
         gone["sock"].close(now=0)
         twins.remove(gone)
+    for twin in order.sample(twins, len(twins) // 3):
+        twin["device"] = order.choice((None, *DEVICES))
+        twin["sock"].setsockopt(c.SOL_SOCKET, c.SO_BINDTODEVICE, (twin["device"] or "").encode(), now=0)
     for dst in TARGETS:
         for src in (*PEERS, OTHER):
             for sport in (7, 8):
                 for dport in (53, 54):
-                    for iif in DEVICES:
+                    for iif in (None, *DEVICES):
                         check(ns, twins, (src, sport, dst, dport), iif)
     assert sorted(map(id, ns.udp)) == sorted(id(twin["sock"]) for twin in twins)
     assert all(twin["sock"] in ns.udp.on_port(twin["port"]) for twin in twins)
 
 
-def check(ns: Netns, twins: list[dict[str, Any]], flow: tuple[int, int, int, int], iif: str) -> None:
+def check(ns: Netns, twins: list[dict[str, Any]], flow: tuple[int, int, int, int], iif: str | None) -> None:
     """One flow through both."""
-    dev = ns.devices[iif]
+    dev = None if iif is None else ns.devices[iif]
     fitting = [twin for twin in twins if fits(twin, *flow, iif)]
     assert set(ns.udp.receivers(*flow, dev)) == {twin["sock"] for twin in fitting}
     found: Socket | None = ns.udp.lookup(*flow, dev)
