@@ -52,7 +52,7 @@ def transmit(dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, byte
             watch(dev, TX, pkt, now)
         pkt.flags = 0
         pkt.mark = 0
-        pkt.ct = pkt.sock = pkt.icmp = pkt.vnet = pkt.oif = None
+        pkt.ct = pkt.sock = pkt.vnet = pkt.oif = None
         pkt.vlan = -1
         work.append((WORK_FRAME, peer, pkt))
         return 0

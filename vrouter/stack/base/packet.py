@@ -57,7 +57,6 @@ class Packet:
         "ethertype",
         "family",
         "flags",
-        "icmp",
         "iif",
         "l2",
         "l3",
@@ -85,7 +84,6 @@ class Packet:
         self.iif: Any = None
         self.oif: Device | None = None
         self.ct: Any = None
-        self.icmp: Any = None
         self.vnet: Any = None
         self.sock: Any = None
 
@@ -119,7 +117,7 @@ class Packet:
         other.ethertype, other.family, other.proto = self.ethertype, self.family, self.proto
         other.flags, other.mark, other.crossings, other.reason = self.flags, self.mark, self.crossings, 0
         other.src, other.dst, other.nexthop, other.ttl = self.src, self.dst, self.nexthop, self.ttl
-        other.iif, other.oif, other.ct, other.icmp = self.iif, self.oif, self.ct, self.icmp
+        other.iif, other.oif, other.ct = self.iif, self.oif, self.ct
         other.vnet, other.sock = self.vnet, self.sock
         return other
 
