@@ -5,8 +5,13 @@ Everything that a kernel socket or ip(8) would refuse is an `OSError` with Linux
 `VrouterError`. This module imports next to nothing, so that a client command may catch them without paying for more.
 """
 
+import errno
 from collections.abc import Iterable
-from errno import EPERM
+
+
+def errno_name(number: int | None) -> str:
+    """The name of an errno; of two names, the one that Linux's manual pages use. EIO where there is none."""
+    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode.get(number or 0, "EIO")
 
 
 class VrouterError(Exception):
@@ -71,7 +76,7 @@ class PrivilegeError(VrouterError, PermissionError):
     def __init__(self, what: str, grant: str) -> None:
         self.what = what
         self.grant = grant
-        super().__init__(EPERM, f"{what}: {grant}")
+        super().__init__(errno.EPERM, f"{what}: {grant}")
 
     def __str__(self) -> str:
         return f"{self.what}: {self.grant}"

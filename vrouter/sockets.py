@@ -19,7 +19,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from vrouter.errors import NotSupportedError
+from vrouter.errors import NotSupportedError, errno_name
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.ancillary import EXTENDED_ERR, INT, SOCKADDR_IN
 from vrouter.stack.l4.socket import Buffer, Socket
@@ -455,10 +455,18 @@ class _Pinger:
                     offender = ".".join(map(str, address))
                 self.failed(int.from_bytes(data[6:8], "big"), code, offender)
 
+    def give_up(self, before: int) -> None:
+        """No reply will come to what was sent until then; the oldest stand first."""
+        while self.sent_at:
+            seq, since = next(iter(self.sent_at.items()))
+            if since > before:
+                return
+            self.failed(seq, errno.ETIMEDOUT, message="no reply")
+
     def failed(self, seq: int, code: int, origin: str = "", message: str = "") -> None:
         """No reply will come to `seq`."""
         if self.sent_at.pop(seq, None) is not None:
-            name = errno.errorcode.get(code, str(code))
+            name = errno_name(code)
             text = message or os.strerror(code)
             self.replies.append({"seq": seq, "error": name, "message": text, "from": origin or None})
 
@@ -536,9 +544,7 @@ async def ping_results(
         sent, next_at = 0, now
         while True:
             now = driver.clock()
-            for seq, since in list(pinger.sent_at.items()):
-                if now - since >= timeout_ns:
-                    pinger.failed(seq, errno.ETIMEDOUT, message="no reply")
+            pinger.give_up(now - timeout_ns)
             replies, pinger.replies = pinger.replies, []
             for reply in replies:
                 yield reply
@@ -549,11 +555,12 @@ async def ping_results(
                 sent += 1
                 next_at += interval_ns
                 pinger.send(sent)
+                await asyncio.sleep(0)  # an interval that is shorter than a sending leaves the others their turn
             elif not pinger.replies:
                 if not more and not pinger.sent_at:
                     return
-                deadlines = [since + timeout_ns for since in pinger.sent_at.values()]
-                await pinger.wait(min([*deadlines, next_at] if more and interval_ns else deadlines))
+                oldest = next(iter(pinger.sent_at.values()), now)
+                await pinger.wait(min(oldest + timeout_ns, next_at) if more and interval_ns else oldest + timeout_ns)
     finally:
         sock.user = sock.on_close = None
         driver.call(sock.close)

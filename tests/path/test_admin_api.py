@@ -150,6 +150,9 @@ async def test_devices_are_made_set_moved_and_removed() -> None:
         wrong = await client.ask("POST", "/v1/netns/blue/devices", {**body, "name": "r", "adresses": []})
         assert wrong.error[:2] == (400, "EINVAL")
         assert "did you mean 'addresses'" in wrong.error[2] or "did you mean addresses" in wrong.error[2]
+        for key in ("netns", "self"):  # no key of a device, however it may be called inside
+            wrong = await client.ask("POST", "/v1/netns/blue/devices", {**body, "name": "r", key: "red"})
+            assert wrong.error == (400, "EINVAL", f"netns.blue.dev.r.{key}: unknown key")
         later = await client.ask("POST", "/v1/netns/blue/devices", {"name": "r", "kind": "bridge"})
         assert later.error[:2] == (422, "EOPNOTSUPP")
         down = await client.ask("PATCH", "/v1/netns/blue/devices/p", {"up": False, "mtu": 1400})

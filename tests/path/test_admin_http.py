@@ -106,6 +106,22 @@ async def test_a_slow_request_is_given_up(head: bytes) -> None:
         assert b'"error":"ETIMEDOUT"' in answer
 
 
+async def test_strangers_at_the_metrics_port_keep_nobody_from_the_admin_socket() -> None:
+    """Each listener has its own bound; beyond twice of it a connection is not even told."""
+    async with serving(SMALL, metrics="127.0.0.1:0") as (_, server, path):
+        assert server.tcp_address is not None
+        strangers = [await Client.connect(server.tcp_address) for _ in range(SMALL.connections)]
+        for stranger in strangers:
+            assert (await stranger.ask("GET", "/healthz")).status == 200
+        assert b"200 OK" in await raw(path, HEALTH, eof=True)
+        more = [await Client.connect(server.tcp_address) for _ in range(SMALL.connections + 1)]
+        assert await more[-1].ended() == b""
+        assert (await more[0].ended()).startswith(b"HTTP/1.1 503 ")
+        assert len(server._connections) <= 2 * SMALL.connections
+        for client in strangers + more:
+            client.close()
+
+
 async def test_connections_are_bounded() -> None:
     """One more than `connections` is answered 503; when one ends there is room again."""
     async with serving(SMALL) as (_, _, path):

@@ -1,6 +1,5 @@
 """How a verb fails: one line for a person, a status for a script."""
 
-import errno
 from typing import Final
 
 RUNTIME: Final = 1
@@ -21,11 +20,6 @@ class Failure(Exception):
         self.message = message
         self.error = error
         super().__init__(message)
-
-
-def errno_name(number: int | None) -> str:
-    """The name of an errno; of two names, the one that Linux's manual pages use."""
-    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode.get(number or 0, "EIO")
 
 
 def usage(message: str) -> Failure:

@@ -11,8 +11,9 @@ from importlib import import_module
 from vrouter import __version__
 from vrouter.cli import failure
 from vrouter.cli.arguments import Arguments, parse
-from vrouter.cli.failure import Failure, did_you_mean, errno_name, usage
+from vrouter.cli.failure import Failure, did_you_mean, usage
 from vrouter.cli.verbs import UNBUILT, VERBS, help_of, overview
+from vrouter.errors import errno_name
 
 
 def main(argv: list[str] | None = None) -> int:

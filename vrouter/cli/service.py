@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 from vrouter.cli.arguments import Arguments
-from vrouter.cli.failure import PRIVILEGE, RUNTIME, USAGE, Failure, errno_name, usage
-from vrouter.errors import ConfigError, PrivilegeError
+from vrouter.cli.failure import PRIVILEGE, RUNTIME, USAGE, Failure, usage
+from vrouter.errors import ConfigError, PrivilegeError, errno_name
 
 if TYPE_CHECKING:
     from vrouter.config.records import Config
@@ -72,6 +73,7 @@ def _count(number: int, noun: str) -> str:
 
 def run(arguments: Arguments) -> int:
     """Run the router until a signal ends it. ``--admin`` goes before the file's path, the environment's behind it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until `serve` answers it
     config = _load(arguments)
     if config is None:
         return USAGE

@@ -11,7 +11,7 @@ import errno
 import os
 from typing import Final
 
-from vrouter.errors import ConfigError, NotSupportedError, PrivilegeError
+from vrouter.errors import ConfigError, NotSupportedError, PrivilegeError, errno_name
 
 STATUS: Final = {
     errno.ENOENT: 404,
@@ -35,11 +35,6 @@ class Refused(Exception):
         self.message = message
         self.headers = headers
         super().__init__(message)
-
-
-def errno_name(number: int) -> str:
-    """The name of an errno; of two names, the one that Linux's manual pages use."""
-    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode.get(number, "EIO")
 
 
 def refusal(error: Exception) -> Refused | None:

@@ -89,17 +89,23 @@ class Server:
         self.tcp_address = listener.sockets[0].getsockname()[:2]
 
     def _acceptor(self, dispatcher: Dispatcher) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        # Each listener has its own limit: who fills the one that strangers reach keeps nobody from the admin socket.
+        clients: set[asyncio.Task[None]] = set()
+
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if self._closing.is_set():  # it had been accepted, but nobody was told yet
+            # It had been accepted, but nobody was told yet; or there are too many even to be told so.
+            if self._closing.is_set() or len(clients) >= 2 * self.limits.connections:
                 writer.transport.abort()
                 return
             answer = self._answering(dispatcher)
             connection = Connection(reader, writer, answer, self.limits, self._closing)
-            full = len(self._connections) >= self.limits.connections
+            full = len(clients) >= self.limits.connections
             text = f"more than {self.limits.connections} connections"
             work = connection.refuse(Refused(503, "EUSERS", text)) if full else connection.serve()
             task = asyncio.get_running_loop().create_task(work)
             self._connections[task] = connection
+            clients.add(task)
+            task.add_done_callback(clients.discard)
             task.add_done_callback(self._over)
 
         return accept

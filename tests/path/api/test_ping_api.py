@@ -109,3 +109,20 @@ async def test_what_ping_cannot_send(router: vrouter.Router) -> None:
     for options in ({"size": -1}, {"size": 65508}, {"count": 0}):
         with pytest.raises(ValueError):
             await red.ping("10.0.0.2", **options)
+
+
+async def test_an_interval_of_nothing_leaves_the_others_their_turn(router: vrouter.Router) -> None:
+    """However short the interval, the loop gets its turn after each request, and every request has its record."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(others())
+    found = [reply async for reply in router["red"].ping_results("10.0.0.2", count=300, interval=1e-9)]
+    beside.cancel()
+    assert sorted(reply["seq"] for reply in found) == [*range(1, 301)]
+    assert turns >= 300
