@@ -109,7 +109,7 @@ class Router:
         self._control: Any = None
         self._captures: set[_LiveCapture] = set()
         self._links: LinkMonitor | None = None
-        self._left: list[str] = []
+        self.left_behind: list[str] = []  # what could not be removed from the kernel, and why
         self._started = self._stopped = self._given_up = False
 
     @classmethod
@@ -166,7 +166,7 @@ class Router:
         found = [str(problem) for problem in self.config.warnings] if self.config is not None else []
         for uplink in self._uplinks.values():
             found += uplink.end.warnings if uplink.end is not None else ()
-        return found + self._left
+        return found + self.left_behind
 
     def on_event(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every change of state (`stack.base.events.Event`); returns a function that ends it."""
@@ -339,7 +339,7 @@ class Router:
     async def _remove(self, uplinks: list[_Uplink]) -> None:
         """Take down kernel's ends and TAPs that frames do not pass any more; what stays there is in `warnings`."""
         if uplinks:
-            self._left += await in_thread(_take_down, uplinks)
+            self.left_behind += await in_thread(_take_down, uplinks)
 
     # -- namespaces -------------------------------------------------------------------------------------------------
 

@@ -148,8 +148,7 @@ class Log:
                 RateLimit(clock=clock),
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.format_exc_info,
-                structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_to_json),
+                *(_console() if console else _json()),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
             cache_logger_on_first_use=True,
@@ -170,6 +169,14 @@ class Log:
     def close(self) -> None:
         """Write what waits, but not for long."""
         self.writer.close()
+
+
+def _json() -> tuple[Any, ...]:
+    return structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)
+
+
+def _console() -> tuple[Any, ...]:
+    return (structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),)
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ Read first: sd_notify(3), signal(7).
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import signal
@@ -31,6 +32,7 @@ def run(config_path: str | os.PathLike[str], *, admin: str = DEFAULT_ADMIN) -> i
     `admin` is the path of the admin socket where the configuration names none, "" for none. Raises ConfigError before
     anything is started, PrivilegeError and OSError after everything was removed again.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until `serve` answers it
     import uvloop
 
     from vrouter.config import load
@@ -50,20 +52,27 @@ async def serve(config: Config, *, admin: str = DEFAULT_ADMIN) -> None:
     log = Log(config.router.log.level, config.router.log.format)
     stopping = asyncio.Event()
     router = Router(config, admin=admin)
+    loop.set_exception_handler(functools.partial(_tell_fault, log))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, log, stopping, number)
         loop.add_signal_handler(signal.SIGHUP, log.logger.warning, "reload is not supported yet")
-        if await _start(router, stopping):
-            _tell_ready(router, log, started_ns)
-            await stopping.wait()
-        notify("STOPPING=1")
-        await router.stop()
+        try:
+            if await _start(router, stopping):
+                _tell_ready(router, log, started_ns)
+                await stopping.wait()
+            notify("STOPPING=1")
+        finally:
+            await router.stop()
+            for reason in router.left_behind:
+                log.logger.warning("left behind", reason=reason)
         log.logger.info("stopped")
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        await loop.run_in_executor(None, log.close)
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
-        await asyncio.get_running_loop().run_in_executor(None, log.close)
+            signal.signal(number, handler)
 
 
 async def _start(router: Router, stopping: asyncio.Event) -> bool:
@@ -74,7 +83,7 @@ async def _start(router: Router, stopping: asyncio.Event) -> bool:
         await asyncio.wait([start, stop], return_when=asyncio.FIRST_COMPLETED)
         if not start.done():
             start.cancel()
-            await asyncio.wait([start])
+            await asyncio.gather(start, return_exceptions=True)
             return False
         start.result()
         return True
@@ -95,6 +104,11 @@ def _tell_ready(router: Router, log: Any, started_ns: int) -> None:
         "ready", version=__version__, namespaces=len(router.netns), devices=devices, took_ms=took_ms, pid=os.getpid()
     )
     notify("READY=1")
+
+
+def _tell_fault(log: Any, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception that nobody was there to catch goes to the log, like everything else."""
+    log.logger.error("internal error", reason=context["message"], exc_info=context.get("exception"))
 
 
 def _stop(log: Any, stopping: asyncio.Event, number: int) -> None:

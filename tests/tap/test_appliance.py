@@ -253,6 +253,42 @@ def test_a_signal_before_it_is_ready(tmp_path: Path, names: list[str], manager: 
     assert left_of(names) == []
 
 
+FAULTY = """
+import asyncio, signal, sys
+from vrouter import service
+from vrouter.appliance import Router
+start = Router.start
+
+async def faulty(router):
+    await start(router)
+    asyncio.get_running_loop().call_soon(lambda: 1 // 0)
+
+Router.start = faulty
+status = service.run(sys.argv[1], admin="")
+print(signal.getsignal(signal.SIGHUP).name)
+sys.exit(status)
+"""
+
+
+def test_a_fault_goes_to_the_log(tmp_path: Path, manager: socket.socket) -> None:
+    """An exception that nobody catches is a line of JSON as well; and SIGHUP never kills, to the last."""
+    config = tmp_path / "router.toml"
+    config.write_text("[netns.red]\n")
+    command = [sys.executable, "-c", FAULTY, str(config)]
+    env = {**os.environ, "NOTIFY_SOCKET": manager.getsockname()}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=env, text=True, **pipes) as child:
+        assert manager.recv(100) == b"READY=1"
+        child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=5)
+    assert (child.returncode, err) == (0, "")
+    *lines, disposition = out.splitlines()
+    fault = next(json.loads(line) for line in lines if '"internal error"' in line)
+    assert fault["level"] == "error"
+    assert fault["exception"].endswith("ZeroDivisionError: integer division or modulo by zero")
+    assert disposition == "SIG_IGN"
+
+
 def test_five_hundred_taps_end_within_two_seconds(tmp_path: Path, manager: socket.socket) -> None:
     """The kernel's waits for each TAP (16 ms) are spent together; 500 namespaces with one address each."""
     prefix = f"t{os.getpid()}x"
