@@ -130,7 +130,7 @@ def _answers_for(ns: Netns, dev: Device, arp: Arp) -> bool:
     ignore = conf.arp_ignore
     if ignore:
         if ignore in _IGNORE_OTHER_DEVICES:
-            if not _has(dev, arp.tpa, arp.spa if ignore == 2 and arp.spa else arp.tpa):
+            if not _has(ns, dev, arp.tpa, arp.spa if ignore == 2 and arp.spa else arp.tpa):
                 return False
         elif ignore == _IGNORE_HOST_SCOPE:
             owner = ns.ip4.owner(arp.tpa)
@@ -141,12 +141,9 @@ def _answers_for(ns: Netns, dev: Device, arp: Arp) -> bool:
     return not conf.arp_filter or arp.spa == 0 or ns.ip4.out_device(arp.spa) is dev
 
 
-def _has(dev: Device, addr: int, peer: int) -> bool:
+def _has(ns: Netns, dev: Device, addr: int, peer: int) -> bool:
     """Whether `addr` is an address of `dev`, in whose prefix `peer` is."""
-    for own in dev.addresses:
-        if own.address == addr and own.state == "preferred" and (own.address ^ peer) & mask(own.length) == 0:
-            return True
-    return False
+    return any(own.state == "preferred" and not (addr ^ peer) & mask(own.length) for own in ns.ip4.held(dev, addr))
 
 
 def _proxies_for(ns: Netns, dev: Device, tpa: int) -> bool:
@@ -188,12 +185,8 @@ def _merge(ns: Netns, dev: Device, arp: Arp, pkt: Packet, now: int) -> int:
 def _source_for(ns: Netns, dev: Device, target: int, pkt_src: int) -> int:
     announce = dev.conf4.arp_announce
     if pkt_src and announce < 2 and pkt_src >> 24 != _LOOPBACK_NET and ns.ip4.is_local(pkt_src):
-        if announce == 0:
+        if announce == 0 or ns.ip4.same_link(dev, target, pkt_src):
             return pkt_src
-        for own in dev.addresses:
-            bits = mask(own.length)
-            if (own.address ^ target) & bits == 0 and (own.address ^ pkt_src) & bits == 0:
-                return pkt_src
     return ns.ip4.select_source(dev, target)
 
 
