@@ -19,8 +19,9 @@ who has more is called again after the others had their turn.
 
 **A TAP that is down or gone.** A write to a TAP whose kernel's end is down is EIO: the frame is lost (TX_ERROR) and the
 device has no carrier until the kernel reports the TAP writable, which it does when the link goes up. A frame that comes
-in proves nothing: it may have waited since before. A deleted TAP is watched no more at once, since a descriptor without
-a link is ready for ever, and opened again once a second.
+in proves nothing: it may have waited since before. `link_changed` tells the same without a frame, where somebody watches
+the links. A deleted TAP is watched no more at once, since a descriptor without a link is ready for ever, and opened
+again once a second.
 
 **The timer** is rounded up to the next millisecond, the grain of the loops' timers: a deadline rounded down would be
 waited for in a busy loop. A deadline that moves back leaves the timer as it is (it then finds nothing to do and is set

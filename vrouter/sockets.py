@@ -209,8 +209,8 @@ async def create_datagram_endpoint(
         if any((local_addr, remote_addr, family, proto, flags, reuse_port, allow_broadcast)):
             raise ValueError("socket modifier keyword arguments can not be used when sock is specified")
         opened = sock.stack if isinstance(sock, NetnsSocket) else sock
-        if not isinstance(opened, Socket) or opened.ns is not ns or opened.table is not ns.udp:
-            raise ValueError(f"A UDP socket of namespace {ns.name!r} was expected, got {sock!r}")
+        if not isinstance(opened, Socket) or opened.ns is not ns or opened.table is not ns.udp or opened.closed:
+            raise ValueError(f"An open UDP socket of namespace {ns.name!r} was expected, got {sock!r}")
     else:
         if not (local_addr or remote_addr or family):
             raise ValueError("unexpected address family")

@@ -348,4 +348,6 @@ def _command(pid: int) -> str:
             command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         command = ""
+    # Whoever runs it has chosen these bytes, and a terminal would obey some of them.
+    command = "".join(char if char.isprintable() else "?" for char in command)
     return f"{command[:_COMMAND_SHOWN]}…" if len(command) > _COMMAND_SHOWN else command or "?"

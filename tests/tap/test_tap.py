@@ -265,12 +265,12 @@ def test_a_tap_held_by_this_process(open_tap: Opener) -> None:
 def test_a_tap_held_by_another_process(
     open_tap: Opener, new_name: Callable[[], str], start_python: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """The holder is named by process id and command."""
+    """The holder is named by process id and command, which nothing of what it calls itself can make a terminal obey."""
     name = new_name()
     program = "import sys; from vrouter.tap import Tap; tap = Tap(sys.argv[1]); print('open', flush=True); input()"
-    holder = start_python(program, name)
+    holder = start_python(f"'\x1b[2J'; {program}", name)
     assert holder.stdout.readline() == "open\n"
-    with pytest.raises(OSError, match=rf"held by process {holder.pid} \(.*python") as caught:
+    with pytest.raises(OSError, match=rf"held by process {holder.pid} \(.*python -c '\?\[2J'") as caught:
         open_tap(name)
     assert caught.value.errno == errno.EBUSY
     holder.communicate("\n")

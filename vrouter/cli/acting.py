@@ -175,7 +175,7 @@ def route(arguments: Arguments) -> int:
     """route add | del | get."""
     action, words = _chosen(arguments, ("add", "del", "get"), ("replace", "flush", "change", "append"))
     kind = "unicast"
-    if words and words[0] in _ROUTE_TYPES:
+    if action != "get" and words and words[0] in _ROUTE_TYPES:
         kind, *words = words
     to, words = _first(arguments, words, "an address" if action == "get" else 'a prefix, or "default"')
     client = client_of(arguments)

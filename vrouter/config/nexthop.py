@@ -24,6 +24,7 @@ class Links:
         self.own: dict[int, str] = {}
         self.routed: dict[tuple[IPv4Network, int], str] = {}  # (prefix, metric) -> by what
         self.complete = True
+        self._loops: list[IPv4Network] = []  # all of which is this side's own, as in Linux
         self._reserved: dict[int, str] = {}  # addresses of connected networks that are no neighbour's
         self._by_length: dict[int, dict[int, list[str]]] = {}
 
@@ -31,6 +32,8 @@ class Links:
         """`dev` has `interface`; `whose` names it in messages."""
         self.own[int(interface)] = whose
         network = interface.network
+        if dev == "lo":
+            self._loops.append(network)
         if network.prefixlen < 32 and dev != "lo":
             self.routed[network, 0] = f"the connected network of {dev!r}"
             self.connect(network, dev)
@@ -62,6 +65,8 @@ class Links:
         elif self._find(address, dev) is None and self.complete:
             of = f" of {dev!r}" if dev is not None else ""
             findings.at_value(path, f"'{via}' is on no connected network{of}", self._hint(address, dev))
+        elif (loop := next((network for network in self._loops if via in network), None)) is not None:
+            findings.at_value(path, f"'{via}' is in {loop} of 'lo', all of which is this namespace's own")
 
     def _find(self, address: int, dev: str | None) -> str | None:
         """The device, `dev` if that is given, on whose connected network `address` is."""

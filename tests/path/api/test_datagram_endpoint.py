@@ -96,7 +96,9 @@ async def test_a_socket_of_ones_own(router: vrouter.Router) -> None:
     assert transport.get_extra_info("sockname") == ("10.0.0.1", 5353)
     with pytest.raises(ValueError, match="can not be used when sock is specified"):
         await red.create_datagram_endpoint(Recorder, local_addr=("10.0.0.1", 1), sock=sock)
-    for wrong in (blue.socket(), red.socket(AF_INET, SOCK_DGRAM, 1), object()):
+    closed = red.socket()
+    closed.close()
+    for wrong in (blue.socket(), red.socket(AF_INET, SOCK_DGRAM, 1), closed, object()):
         with pytest.raises(ValueError, match="UDP socket of namespace 'red' was expected"):
             await red.create_datagram_endpoint(Recorder, sock=wrong)
 

@@ -87,6 +87,7 @@ WRONG = [
     ("route replace 10.0.0.0/8", "route replace: not supported yet"),
     ("route get", "route get needs an address"),
     ("route get 1.1.1.1 from", "'from' is too much"),
+    ("route get blackhole 1.1.1.1", "'1.1.1.1' is too much"),
     ("neighbor", "neighbor what? add, del, flush, list"),
     ("neighbor add 10.0.0.2 dev x", "neighbor add needs a MAC address: lladdr MAC"),
     ("neighbor del 10.0.0.2", "neighbor del needs a device: dev D"),

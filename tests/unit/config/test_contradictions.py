@@ -24,6 +24,10 @@ REFERENCES = [
         "netns.\"red/web\".accept_from[0]: there is no namespace 'blu' (did you mean '/blue'?)",
     ),
     (
+        RED + "[netns.red.dev.lo]\naddresses = ['10.0.1.5/28']\n[[netns.red.route]]\nto = 'default'\nvia = ▸'10.0.1.9'",
+        "netns.red.route[0].via: '10.0.1.9' is in 10.0.1.0/28 of 'lo', all of which is this namespace's own",
+    ),
+    (
         RED + "[[netns.red.route]]\nto = 'default'\nnetns = ▸'blue'",
         "netns.red.route[0].netns: there is no namespace 'blue'",
     ),
