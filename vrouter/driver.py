@@ -19,9 +19,9 @@ who has more is called again after the others had their turn.
 
 **A TAP that is down or gone.** A write to a TAP whose kernel's end is down is EIO: the frame is lost (TX_ERROR) and the
 device has no carrier until the kernel reports the TAP writable, which it does when the link goes up. A frame that comes
-in proves nothing: it may have waited since before. `link_changed` tells the same without a frame, where somebody watches
-the links. A deleted TAP is watched no more at once, since a descriptor without a link is ready for ever, and opened
-again once a second.
+in proves nothing: it may have waited since before. Where somebody watches the links, `link_changed` tells the same
+without a frame. A deleted TAP is watched no more at once, since a descriptor without a link is ready for ever, and
+opened again once a second.
 
 **The timer** is rounded up to the next millisecond, the grain of the loops' timers: a deadline rounded down would be
 waited for in a busy loop. A deadline that moves back leaves the timer as it is (it then finds nothing to do and is set
@@ -143,7 +143,7 @@ class Driver:
         revival, port.revival = port.revival, None
         if revival is not None:
             revival.cancel()
-            await asyncio.wait([revival])
+            await _over(revival)
 
     async def close(self) -> None:
         """Stop reading, send what waits, stop the timer, tell the last events. The TAPs stay open."""
@@ -334,7 +334,7 @@ class Driver:
                 await in_thread(port.reopen)
             except Exception as error:  # whatever it is, the next attempt may succeed
                 now = self.clock()
-                self._set_carrier(port, False, str(error), now)
+                self._set_carrier(port, False, getattr(error, "strerror", None) or str(error), now)
                 self.settle(now)
             else:
                 break
@@ -433,13 +433,21 @@ async def in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
     """
     job = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:
-        return await asyncio.shield(job)
+        await _over(job)
     except asyncio.CancelledError:
-        while not job.done():
-            try:
-                await asyncio.wait([job])
-            except asyncio.CancelledError:
-                continue
         if not job.cancelled():
             job.exception()  # looked at, so that nobody is told it never was
         raise
+    return job.result()
+
+
+async def _over(future: asyncio.Future[Any]) -> None:
+    """Wait until `future` is done, whatever becomes of it; a cancellation waits as well, and is raised then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import groupby
@@ -262,7 +263,7 @@ async def test_what_cannot_be_reopened_says_why(bed: Bed, ip: Callable[..., str]
     tap, dev = open_failing(bed)
     ip("link", "del", tap.ifname)
     assert await asyncio.wait_for(bed.next_state(dev), 5) == ("no-carrier", "the link was deleted")
-    assert await asyncio.wait_for(bed.next_state(dev), 5) == ("no-carrier", "[Errno 16] held by somebody")
+    assert await asyncio.wait_for(bed.next_state(dev), 5) == ("no-carrier", "held by somebody")
     await bed.driver.remove_port(dev.port)
     assert bed.driver.ports == []
 
@@ -275,6 +276,32 @@ def open_failing(bed: Bed) -> tuple[Tap, Device]:
         raise OSError(16, "held by somebody")
 
     return tap, bed.add(tap, reopen=reopen)
+
+
+async def test_a_removal_that_is_cancelled_waits_for_the_reopening(bed: Bed, ip: Callable[..., str]) -> None:
+    """What a thread opens again is the caller's to close, so the removal ends after the thread, however it ends."""
+    tap = bed.open_tap()
+    opening, go_on, opened = threading.Event(), threading.Event(), threading.Event()
+
+    def reopen() -> None:
+        opening.set()
+        assert go_on.wait(10)
+        opened.set()
+
+    dev = bed.add(tap, reopen=reopen)
+    ip("link", "del", tap.ifname)
+    await bed.driver.loop.run_in_executor(None, opening.wait, 10)
+    removal = asyncio.ensure_future(bed.driver.remove_port(dev.port))
+    for _ in range(3):  # also more than once
+        await asyncio.sleep(0)
+        removal.cancel()
+    await asyncio.sleep(0)
+    assert not removal.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await removal
+    assert opened.is_set()
+    assert bed.driver.ports == []
 
 
 async def test_a_link_that_vanishes_under_a_write(bed: Bed, ip: Callable[..., str]) -> None:

@@ -74,7 +74,7 @@ def _fault(error: Exception) -> Failure:
 def _run(argv: list[str]) -> int:
     arguments = parse(argv, {name: verb.options for name, verb in VERBS.items()})
     if arguments.has("version"):
-        print(f"vrouter {__version__}")
+        print(f'{{"version":"{__version__}"}}' if arguments.has("json") else f"vrouter {__version__}")
         return 0
     verb = VERBS.get(arguments.verb)
     if verb is None:

@@ -194,6 +194,8 @@ def test_help_tells_of_every_verb_and_option(capsys: pytest.CaptureFixture[str])
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """`--version` prints the program's name and version."""
+    assert main(["--version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": __version__}
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"vrouter {__version__}\n"
 
