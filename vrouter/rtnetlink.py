@@ -181,7 +181,7 @@ class Rtnetlink:
 class LinkMonitor:
     """Tells of links that come, go and change in the kernel namespace of the thread that makes it; never blocks.
 
-    A TAP whose kernel end goes down or away is otherwise noticed only with the next frame.
+    A TAP whose kernel end goes down is otherwise noticed only with the next frame that is sent there.
     """
 
     __slots__ = ("_socket",)

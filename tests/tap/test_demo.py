@@ -59,7 +59,7 @@ def test_once_shows_everything_and_ends() -> None:
         r"'is anybody there\?' from 10\.200\.2\.2",
         r"hello from blue's client",
         r"Packet filtered",
-        r"green +lan +CROSSING_DENIED +crossing +1 ",
+        r"green +lan +CROSSING_DENIED +crossing +policy +1 ",
         r"^10 of 10 as promised, in \d+\.\d s\.$",
     ):
         assert re.search(promised, output, re.M), (promised, output)

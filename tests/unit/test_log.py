@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -165,3 +167,10 @@ def test_events_of_the_stack(pipe: tuple[int, int]) -> None:
         "error": "the link was deleted",
     }
     assert len(rows) == 4
+
+
+def test_rich_is_not_loaded() -> None:
+    """A start does not pay for an extra that draws tracebacks; whoever wants it gets it afterwards, as ever."""
+    program = "import sys, vrouter.log; print('rich' in sys.modules, 'structlog' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"

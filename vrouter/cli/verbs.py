@@ -81,7 +81,8 @@ VERBS: Final[dict[str, Verb]] = {
         ),
         "devices",
         "acting:device",
-        more="Keys are the configuration's: ifname, addresses A,A, mtu, mac, up, acd, and for a veth peer NETNS:DEV.",
+        more="""Keys are the configuration's: ifname, addresses A,A, mtu, mac, up, acd, and for a veth peer NETNS:DEV.
+`set NAME mtu` changes the kernel's end of a TAP as well.""",
     ),
     "address": Verb(("address add|del CIDR dev D",), "addresses", "acting:address"),
     "route": Verb(
