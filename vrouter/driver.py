@@ -303,7 +303,8 @@ class Driver:
 
     def _set_carrier(self, port: Port, carrier: bool, error: str, now: int) -> None:
         device = port.device
-        device.ns.set_carrier(device, carrier, error, now)
+        if not device.removed:  # news of a TAP may outlive its device
+            device.ns.set_carrier(device, carrier, error, now)
 
     def link_changed(self, port: Port, up: bool) -> None:
         """The kernel's end of `port` was seen going up or down; otherwise only a frame would tell."""

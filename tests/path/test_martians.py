@@ -209,3 +209,12 @@ def test_own_packets_have_own_sources(bed: Bed) -> None:
         match.udp(src="10.0.2.1", dst="10.0.2.2"),
         match.udp(src="10.0.2.1", dst="192.0.2.1", eth_dst=bed.b.mac),
     ]
+
+
+def test_an_own_address_that_is_another_network_s_number(bed: Bed) -> None:
+    """RFC 3021: 10.0.9.0/31 has an owner, whatever other prefixes are configured around it (RFC 1812 4.2.3.1)."""
+    bed.r.add_address("a", "10.0.9.0/31", now=bed.now)
+    bed.r.add_address("b", "10.0.9.2/24", now=bed.now)
+    bed.a.clear()
+    bed.a.send(frames.ipv4_echo("10.0.1.2", "10.0.9.0", 1, 1, b"x"))
+    assert bed.a.received == [match.icmp4(type=0, src="10.0.9.0")]

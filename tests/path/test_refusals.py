@@ -7,6 +7,7 @@ import pytest
 
 from tests.path.bed import Bed
 from vrouter.stack import Netns, Stack
+from vrouter.stack.l4 import constants as c
 from vrouter.testing import frames
 
 
@@ -208,3 +209,44 @@ def test_a_subsystem_is_in_all_namespaces_or_in_none() -> None:
     stack.remove_netns("red")
     stack.add_netns("red")
     assert left == ["blue"]
+
+
+def test_a_socket_says_nothing_about_a_device_that_has_moved_away(empty: Bed) -> None:
+    """What a device is called, and which number it has, in another namespace is that namespace's alone."""
+    red, blue = empty.stack.add_netns("red"), empty.stack.add_netns("blue")
+    dev = red.add_device("lan")
+    sock = red.socket()
+    sock.setsockopt(c.SOL_SOCKET, c.SO_BINDTODEVICE, b"lan")
+    sock.bind(("", 5))
+    empty.stack.move_device(dev, blue, "secret")
+    assert sock.getsockopt(c.SOL_SOCKET, c.SO_BINDTODEVICE, 16) == b""
+    assert sock.getsockopt(c.SOL_SOCKET, c.SO_BINDTOIFINDEX) == 0
+    assert sock.record()["local"] == "0.0.0.0:5"
+    with pytest.raises(OSError) as caught:
+        sock.sendto(b"x", ("10.0.0.1", 7))
+    assert caught.value.errno == errno.ENODEV
+    empty.stack.take_egress()
+
+
+def test_a_subsystem_that_fails_leaves_no_child_behind(empty: Bed) -> None:
+    """What its start made inside of the namespace goes with it."""
+
+    def init(ns: Netns) -> None:
+        if ns.name == "a":
+            empty.stack.add_netns("a/x")
+            raise RuntimeError("no")
+
+    empty.stack.register(init, lambda ns: None)
+    with pytest.raises(RuntimeError, match="no"):
+        empty.stack.add_netns("a")
+    assert empty.stack.namespaces == {}
+
+
+def test_only_the_owner_hears_of_a_carrier(empty: Bed) -> None:
+    """ENODEV: a device of another namespace is none of this one's."""
+    red, blue = empty.stack.add_netns("red"), empty.stack.add_netns("blue")
+    dev = blue.add_device("lan")
+    with pytest.raises(OSError) as caught:
+        red.set_carrier(dev, False)
+    assert caught.value.errno == errno.ENODEV
+    assert dev.carrier

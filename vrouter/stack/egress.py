@@ -54,6 +54,7 @@ def transmit(dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, byte
         pkt.mark = 0
         pkt.ct = pkt.sock = pkt.vnet = pkt.oif = None
         pkt.vlan = -1
+        pkt.origin = ()
         work.append((WORK_FRAME, peer, pkt))
         return 0
     dev.tx_packets += 1

@@ -281,9 +281,9 @@ class Pipeline:
         """The whole datagram when this was the missing piece; otherwise the fragment is kept, or dropped."""
         table = ns.reassembler(ip)
         word = ipv4.flags_fragment(pkt.buf, pkt.l3)
-        # Two namespaces that cross into this one may use the same addresses: their pieces never meet.
-        origin = pkt.iif.name if pkt.iif is not None and pkt.iif.kind == "crossing" else ""
-        key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3), origin)
+        # Namespaces that cross into this one may use the same addresses, now or after one another: the short-cuts by
+        # which a piece came (the objects, not their names) are part of what it belongs to.
+        key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3), pkt.origin)
         ns.stats[Stat.IpReasmReqds] += 1
         verdict = table.input(key, pkt, (word & ipv4.OFFSET_MASK) << 3, bool(word & ipv4.MF), now)
         self.settle_reassembly(ns, ip, now)
@@ -374,6 +374,7 @@ class Pipeline:
         ns.stats[_CROSSED_OUT] += 1
         target.stats[_CROSSED_IN] += 1
         pkt.iif = crossing
+        pkt.origin = (*pkt.origin, crossing)
         pkt.oif = pkt.ct = pkt.sock = None
         pkt.flags &= ~LOCAL_OUT
         pkt.mark = 0

@@ -115,6 +115,8 @@ class Stack:
                 init(ns)
                 entered.append(leave)
         except BaseException:
+            for one in reversed(ns.descendants()):
+                self._close(one, now)
             self._close(ns, now, entered)
             self.pipeline.run(now)
             raise

@@ -302,7 +302,7 @@ def test_closed_socket_answers_nothing_and_frees_its_port(ns: Netns, datagram: M
 def test_end_of_the_namespace_closes_its_sockets(stack: Stack, ns: Netns) -> None:
     """Whoever waits for a socket of a namespace that goes away learns of it."""
     socks = [ns.socket(), ns.socket(2, 2, 1)]
-    close_all(ns, 0)
+    close_all(ns)
     assert stack.take_ready() == [(sock, 4) for sock in socks]
     assert all(sock.closed for sock in socks)
     assert ns.sockets == {}

@@ -45,6 +45,7 @@ class Packet:
 
     ``src``/``dst`` are ints of the family's width; ``iif`` is the port it came in by (a device, or a crossing;
     None when it was made here), ``oif`` the device it leaves by; ``nexthop`` an address of ``family``.
+    ``origin`` are the short-cuts by which it came, first to last.
     ``vnet`` is the virtio-net header when it says anything (a `wire.vnet.VnetHeader`), else None.
     """
 
@@ -64,6 +65,7 @@ class Packet:
         "mark",
         "nexthop",
         "oif",
+        "origin",
         "proto",
         "reason",
         "sock",
@@ -83,6 +85,7 @@ class Packet:
         self.src = self.dst = self.nexthop = self.ttl = 0
         self.iif: Any = None
         self.oif: Device | None = None
+        self.origin: tuple[Any, ...] = ()
         self.ct: Any = None
         self.vnet: Any = None
         self.sock: Any = None
@@ -118,7 +121,7 @@ class Packet:
         other.flags, other.mark, other.crossings, other.reason = self.flags, self.mark, self.crossings, 0
         other.src, other.dst, other.nexthop, other.ttl = self.src, self.dst, self.nexthop, self.ttl
         other.iif, other.oif, other.ct = self.iif, self.oif, self.ct
-        other.vnet, other.sock = self.vnet, self.sock
+        other.vnet, other.sock, other.origin = self.vnet, self.sock, self.origin
         return other
 
     def make_headroom(self, size: int) -> None:

@@ -71,6 +71,6 @@ def _piece(pkt: Packet, buf: bytearray, header_len: int) -> Packet:
     piece.vlan, piece.ethertype, piece.family, piece.proto = pkt.vlan, pkt.ethertype, pkt.family, pkt.proto
     piece.mark, piece.crossings, piece.ttl = pkt.mark, pkt.crossings, pkt.ttl
     piece.src, piece.dst, piece.nexthop = pkt.src, pkt.dst, pkt.nexthop
-    piece.iif, piece.oif, piece.ct, piece.sock = pkt.iif, pkt.oif, pkt.ct, pkt.sock
+    piece.iif, piece.oif, piece.ct, piece.sock, piece.origin = pkt.iif, pkt.oif, pkt.ct, pkt.sock, pkt.origin
     piece.flags = pkt.flags | FRAGMENT if header_len > MIN_HEADER else (pkt.flags | FRAGMENT) & ~IP_OPTIONS
     return piece

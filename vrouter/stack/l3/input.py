@@ -108,7 +108,7 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
     if dst >= 0xF0000000:
         if dst != BROADCAST4:
             return IP_INVALID_DEST
-    elif dst >> 24 == 0 or dst in ip.zeros:
+    elif dst >> 24 == 0 or (dst in ip.zeros and dst not in ip.owners):
         return IP_INVALID_DEST
     if src in ip.owners:
         if dev.kind != "lo" and not dev.conf4.accept_local:
@@ -142,9 +142,9 @@ def crossing_input(ip: IpState, pkt: Packet) -> int:
     src, dst = pkt.src, pkt.dst
     if src >> 24 == 127 or dst >> 24 == 127:
         return IP_LOCALNET
-    if src in ip.broadcasts or src in ip.zeros:
+    if src not in ip.owners and (src in ip.broadcasts or src in ip.zeros):
         return IP_INVALID_SOURCE
-    return IP_INVALID_DEST if dst in ip.zeros else 0
+    return IP_INVALID_DEST if dst in ip.zeros and dst not in ip.owners else 0
 
 
 def group_input(pkt: Packet) -> int:

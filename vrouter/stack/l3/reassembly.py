@@ -52,7 +52,7 @@ from vrouter.stack.wire.ipv4 import MAX_PACKET
 if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
-Key = tuple[int | str, ...]
+Key = tuple[int | tuple[object, ...], ...]
 
 QUEUED: Final = 0
 DROP: Final = "drop"

@@ -89,7 +89,7 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         return group_route(ip, BROADCAST if dst == BROADCAST4 else MULTICAST, dst, dev, source), source
     if dst == 0:
         dst = src or 0x7F000001  # Linux: 0.0.0.0 means this host
-    elif dst >> 24 == 0 or dst >= 0xF0000000 or dst in ip.zeros:
+    elif dst >> 24 == 0 or dst >= 0xF0000000 or (dst in ip.zeros and dst not in ip.owners):
         return NO_ROUTE  # RFC 1812 4.2.3.1 (4), 5.3.7: nobody's addresses
     route = ip.lookup(dst)
     if oif is not None and (route is None or route.dev is not oif) and not ip.is_local(dst):

@@ -169,7 +169,8 @@ def get_option(sock: Socket, level: int, option: int, buflen: int) -> int | byte
     if level not in (c.SOL_SOCKET, c.SOL_IP):
         raise os_error(errno.EOPNOTSUPP)
     if (level, option) in _TEXT_OPTIONS:
-        name = b"" if sock.device is None else sock.device.name.encode("utf-8", "surrogateescape") + b"\0"
+        dev = sock.bound_device
+        name = b"" if dev is None else dev.name.encode("utf-8", "surrogateescape") + b"\0"
         if name and buflen < _IFNAMSIZ:
             raise os_error(errno.EINVAL)
         return name
@@ -210,7 +211,8 @@ def _get_socket(sock: Socket, option: int) -> int:
     if option == c.SO_PRIORITY:
         return sock.priority
     if option == c.SO_BINDTOIFINDEX:
-        return 0 if sock.device is None else sock.device.ifindex
+        dev = sock.bound_device
+        return 0 if dev is None else dev.ifindex
     raise os_error(errno.ENOPROTOOPT)
 
 

@@ -470,9 +470,16 @@ class Socket:
             raise os_error(errno.EBADF)
         return now
 
+    @property
+    def bound_device(self) -> Device | None:
+        """The device that it is bound to, while that is still here: one that has moved is nobody's business."""
+        dev = self.device
+        return dev if dev is not None and not dev.removed and dev.ns is self.ns else None
+
     def record(self) -> dict[str, Any]:
         """A row of ``show sockets``; state in ss(8)'s words, queues in bytes."""
-        where = f"%{self.device.name}" if self.device is not None else ""
+        dev = self.bound_device
+        where = f"%{dev.name}" if dev is not None else ""
         return {
             "netns": self.ns.name,
             "proto": self.table.name,
@@ -507,8 +514,8 @@ def records(ns: Netns) -> list[dict[str, Any]]:
     return [sock.record() for sock in ns.sockets if sock.port]
 
 
-def close_all(ns: Netns, now: int) -> None:
+def close_all(ns: Netns) -> None:
     """The namespace goes away: every socket is closed, and whoever drives one is told (``on_close``, ERROR)."""
     for sock in list(ns.sockets):
-        sock.close(now=now)
+        sock.close()
         sock._announce(c.ERROR)
