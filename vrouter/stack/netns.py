@@ -305,6 +305,7 @@ class Netns:
     def set_carrier(self, dev: Device, carrier: bool, error: str = "", now: int | None = None) -> None:
         """The driver's news: whether frames can pass at `dev`, and if not, why."""
         now = self.stack.advance(now)
+        self.own(dev)
         changed = carrier != dev.carrier or error != dev.error
         came = carrier and not dev.carrier
         dev.carrier, dev.error = carrier, error
@@ -583,7 +584,7 @@ class Netns:
     def close(self, now: int) -> None:
         """Let go of everything: sockets, queues, devices. What still waits dies as NS_CLOSING."""
         self.closing = True
-        close_all(self, now)
+        close_all(self)
         if self.ip4.reassembler is not None:
             self.ip4.reassembler.purge()
         self.ip4.clear()
