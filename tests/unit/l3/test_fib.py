@@ -179,13 +179,13 @@ def test_a_removed_route_can_be_added_again() -> None:
     assert list(other) == [taken]
 
 
-def test_remove_where_takes_all_that_match() -> None:
+def test_remove_device_takes_all_of_its_routes() -> None:
     """A device that goes takes its routes of every prefix and metric, and no others."""
     lan, wan = device("lan"), device("wan")
     stay = [route("default", dev=wan), route("10.0.0.0/8", dev=wan, metric=3)]
     go = [route("10.0.0.0/8", dev=lan), route("10.0.0.0/8", dev=lan, metric=5), route("10.1.0.0/16", dev=lan)]
     routes = table(*stay, *go)
-    assert routes.remove_where(lambda one: one.dev is lan) == go
+    assert routes.remove_device(lan) == go
     assert list(routes) == stay
     assert len(routes) == 2
 

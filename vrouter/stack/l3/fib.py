@@ -14,7 +14,7 @@ The key is the route's own ``prefix`` object: a table of a million routes has no
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -243,10 +243,6 @@ class Fib:
                 self._unlink(route)
                 return route
         raise ProcessLookupError(errno.ESRCH, "there is no such route")
-
-    def remove_where(self, predicate: Callable[[Route], bool]) -> list[Route]:
-        """Take out every route for which `predicate` holds, and return them in the table's order. Walks the table."""
-        return self._take(route for route in self._unordered() if predicate(route))
 
     def remove_device(self, dev: Device) -> list[Route]:
         """Take out the routes that leave by `dev`, in the table's order; walks it no further than to the last."""
