@@ -171,3 +171,37 @@ def test_a_socket_does_not_outlive_its_address(bed: Bed, how: str) -> None:
         bed.r.set_device("b", up=False, now=bed.now)
     with bed.expect():
         assert failure(sock.sendto, b"x", ("10.0.1.2", 9), now=bed.now) == errno.EINVAL
+
+
+@pytest.mark.parametrize("fate", ["free", "removed"])
+def test_a_route_keeps_its_source_while_another_device_probes_for_it(bed: Bed, fate: str) -> None:
+    """RFC 5227 2.1.1: a source that is being probed for is held back, not lost: its route goes with the last device
+    that may have it."""
+    c = bed.station(bed.r, "c")
+    c.dev.acd = "probe"
+    bed.r.add_address("a", "10.200.1.1/32", now=bed.now)
+    bed.r.add_address("c", "10.200.1.1/32", now=bed.now)
+    bed.r.add_route("192.0.2.0/24", via="10.0.2.2", src="10.200.1.1", now=bed.now)
+    bed.r.del_address("a", "10.200.1.1/32", now=bed.now)
+    assert [a.state for a in c.dev.addresses] == ["tentative"]
+    assert len(bed.r.ip4.main.exact(0xC0000200, 24)) == 1
+    bed.udp().sendto(b"x", ("192.0.2.9", 9), now=bed.now)
+    if fate == "free":
+        bed.run_until_idle()
+        bed.udp().sendto(b"x", ("192.0.2.9", 9), now=bed.now)
+        assert [frame[26:30] for frame in bed.b.received] == [bytes((10, 0, 2, 1)), bytes((10, 200, 1, 1))]
+    bed.r.del_address("c", "10.200.1.1/32", now=bed.now)
+    assert bed.r.ip4.main.exact(0xC0000200, 24) == []
+
+
+def test_a_route_goes_with_its_source_when_the_other_device_lost_it(bed: Bed) -> None:
+    """RFC 5227 2.1.1: an address in conflict is nobody's here."""
+    c = bed.station(bed.r, "c")
+    c.dev.acd = "probe"
+    bed.r.add_address("a", "10.200.1.1/32", now=bed.now)
+    bed.r.add_address("c", "10.200.1.1/32", now=bed.now)
+    c.send_arp(frames.arp_request(c.mac, "10.200.1.1", "10.200.1.1"), dst_mac=frames.BROADCAST)
+    assert [a.state for a in c.dev.addresses] == ["conflict"]
+    bed.r.add_route("192.0.2.0/24", via="10.0.2.2", src="10.200.1.1", now=bed.now)
+    bed.r.del_address("a", "10.200.1.1/32", now=bed.now)
+    assert bed.r.ip4.main.exact(0xC0000200, 24) == []

@@ -242,3 +242,58 @@ def test_the_route_chooses_the_source(bed: Bed) -> None:
     bed.r.del_address("a", "10.200.1.1/32", now=bed.now)  # and the route goes with its source, as in Linux
     with pytest.raises(OSError, match="unreachable"):
         bed.udp().sendto(b"x", ("192.0.2.9", 9), now=bed.now)
+
+
+def main(bed: Bed, prefix: str) -> list[tuple[str, str, str | None]]:
+    """Device, origin and preferred source of the main table's routes to `prefix`."""
+    records = [route.to_record("") for route in bed.r.ip4.main]
+    return [(row["dev"], row["proto"], row["src"]) for row in records if row["to"] == prefix]
+
+
+@pytest.mark.parametrize("how", ["removed", "source removed"])
+def test_the_prefix_of_an_address_comes_when_a_static_route_leaves_its_place(bed: Bed, how: str) -> None:
+    """RFC 1122 3.3.1.1: hosts in the prefix of an address are reached directly, whoever stood there when it came."""
+    bed.station(bed.r, "d")
+    bed.r.add_address("a", "10.200.1.1/32", now=bed.now)
+    bed.r.add_route("192.0.2.0/24", dev="d", src="10.200.1.1", now=bed.now)
+    for address in ("192.0.2.1/24", "192.0.2.2/24"):
+        bed.r.add_address("d", address, now=bed.now)
+    assert main(bed, "192.0.2.0/24") == [("d", "static", "10.200.1.1")]
+    if how == "removed":
+        bed.r.del_route("192.0.2.0/24", now=bed.now)
+    else:
+        bed.r.del_address("a", "10.200.1.1/32", now=bed.now)
+    assert main(bed, "192.0.2.0/24") == [("d", "kernel", "192.0.2.1")]
+    bed.r.del_address("d", "192.0.2.1/24", now=bed.now)
+    assert main(bed, "192.0.2.0/24") == [("d", "kernel", "192.0.2.2")]
+    bed.r.del_address("d", "192.0.2.2/24", now=bed.now)
+    assert main(bed, "192.0.2.0/24") == []
+    assert bed.r.ip4._waiting == {}
+
+
+def test_the_prefix_of_an_address_waits_while_its_place_is_taken(bed: Bed) -> None:
+    """Routes of another metric, gateway or device leave nothing vacant; an address that went is waited for no more."""
+    d = bed.station(bed.r, "d")
+    bed.r.add_route("192.0.2.0/24", dev="d", now=bed.now)
+    bed.r.add_route("192.0.2.0/24", dev="d", metric=5, now=bed.now)
+    bed.r.add_route("192.0.2.0/24", dev="a", now=bed.now)
+    bed.r.add_route("192.0.2.0/24", via="10.0.2.2", now=bed.now)
+    bed.r.add_address("d", "192.0.2.1/24", now=bed.now)
+    for others in ({"dev": "d", "metric": 5}, {"dev": "a"}, {"via": "10.0.2.2"}):
+        bed.r.del_route("192.0.2.0/24", **others, now=bed.now)
+        assert ("d", "kernel", "192.0.2.1") not in main(bed, "192.0.2.0/24")
+    bed.r.set_device("d", up=False, now=bed.now)
+    bed.r.del_route("192.0.2.0/24", dev="d", now=bed.now)
+    assert (main(bed, "192.0.2.0/24"), bed.r.ip4._waiting) == ([], {})
+    bed.r.set_device("d", up=True, now=bed.now)
+    assert main(bed, "192.0.2.0/24") == [("d", "kernel", "192.0.2.1")]
+    assert d.dev.ready
+
+
+def test_a_kernel_route_that_is_taken_out_by_hand_stays_out(bed: Bed) -> None:
+    """Linux's ``ip route del``: another address of the prefix does not bring it back behind one's back."""
+    bed.r.add_address("b", "10.0.2.9/24", now=bed.now)
+    bed.r.del_route("10.0.2.0/24", now=bed.now)
+    assert main(bed, "10.0.2.0/24") == []
+    bed.r.del_address("b", "10.0.2.1/24", now=bed.now)  # the other is the first now
+    assert main(bed, "10.0.2.0/24") == [("b", "kernel", "10.0.2.9")]

@@ -327,9 +327,7 @@ class Netns:
         ENODEV for a device of another namespace."""
         now = self.stack.advance(now)
         self.check_open()
-        device = self.own(dev)
-        family, address, length = addr.parse_interface(text)
-        return self.add_address_value(device, family, address, length, now)
+        return self.add_address_value(self.own(dev), *addr.parse_interface(text), now)
 
     def add_address_value(self, dev: Device, family: int, address: int, length: int, now: int) -> Address:
         """`add_address` with the address as family, int and prefix length."""
@@ -368,10 +366,8 @@ class Netns:
         gone = a.address
         if not self.closing:  # then they are gone all at once
             self.ip4.remove_address(a.dev, gone, a.length)
-            if gone not in self.ip4.owners:
-                # Linux's fib_sync_down_addr: routes that prefer a vanished source go with it.
-                for route in self.ip4.main.remove_source(gone):
-                    self._unlinked(route)
+            for route in self.ip4.remove_sourced(gone):
+                self._unlinked(route)
         self.stack.events.add(now, EventKind.ADDRESS_DEL, self.name, a.dev.name, address=gone, length=a.length)
 
     def _announce(self, a: Address, now: int) -> None:
@@ -416,9 +412,7 @@ class Netns:
             device = self._check_gateway(gateway, device)
         elif device is None:
             raise OSError(errno.EINVAL, "a route needs via, dev or netns")
-        # One that is being probed will do; until it is free the route takes another source.
-        held = self.ip4.held
-        if source and not self.ip4.owner(source) and not any(held(one, source) for one in self.devices.values()):
+        if source and not self.ip4.owner(source) and not self.ip4.holders(source):  # one that is being probed will do
             raise OSError(errno.EINVAL, f"{src} is not an address of namespace {self.name!r}")
         route = Route(
             family,
@@ -467,7 +461,9 @@ class Netns:
         return route
 
     def _unlinked(self, route: Route, *, entered: bool = True) -> None:
-        """`route` is out of the main table (or did not get in): a short-cut goes with its last route."""
+        """`route` is out of the main table (or not `entered`): its short-cut may go, who waited for its place comes."""
+        if entered:
+            self.ip4.vacated(route)
         crossing = route.crossing
         if crossing is not None:
             crossing.routes -= entered

@@ -249,6 +249,10 @@ class Fib:
         count = self._by_device.get(dev, 0)
         return self._take(islice((route for route in self._unordered() if route.dev is dev), count)) if count else []
 
+    def has_source(self, src: int) -> bool:
+        """Whether a route was given the preferred source `src`."""
+        return src in self._by_source
+
     def remove_source(self, src: int) -> list[Route]:
         """Take out the routes that were given the preferred source `src`; kernel routes stay."""
         return self._take(self._by_source.get(src, ()))

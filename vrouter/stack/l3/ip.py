@@ -127,6 +127,10 @@ class IpState:
         """The records of `address` on `dev`, whatever their state: one for each prefix length."""
         return self._held.get((dev, address), ())
 
+    def holders(self, address: int) -> list[Address]:
+        """The records of `address` on all devices, whatever their state. Asks each device."""
+        return [a for dev in self.ns.devices.values() for a in self.held(dev, address)]
+
     def on_link(self, dev: Device, address: int) -> bool:
         """Whether `address` lies in a prefix configured on `dev`."""
         links = self._links
@@ -220,20 +224,33 @@ class IpState:
         for route in self._routes_of(a):
             claim = _claim(route, a.dev)
             waiting = self._waiting.get(claim)
-            fib = self._table(route.table)
             if waiting is not None and waiting.pop(a, None) is not None:
                 pass  # it had none
             else:
-                fib.remove_kernel(route.prefix, route.length, a.dev, a.address)
-                if waiting:
-                    heir, of_heir = next(iter(waiting.items()))
-                    try:
-                        fib.add(of_heir)
-                        del waiting[heir]
-                    except FileExistsError:
-                        pass  # somebody put a static one in its place
+                self._table(route.table).remove_kernel(route.prefix, route.length, a.dev, a.address)
+                self._inherit(claim)
             if waiting is not None and not waiting:
-                del self._waiting[claim]
+                self._waiting.pop(claim, None)
+
+    def vacated(self, route: Route) -> None:
+        """`route` is out of its table: if it was a static one that stood in the place of an address's, that one comes.
+        (Who takes a kernel route out by hand wants it gone.)"""
+        if route.dev is not None and route.proto != "kernel":
+            self._inherit(_claim(route, route.dev))
+
+    def _inherit(self, claim: Claim) -> None:
+        """Make the route of the first address that waits for what `claim` says, if it is free now."""
+        waiting = self._waiting.get(claim)
+        if not waiting:
+            return
+        heir, route = next(iter(waiting.items()))
+        try:
+            self._table(route.table).add(route)
+        except FileExistsError:
+            return  # a static one is in its place
+        del waiting[heir]
+        if not waiting:
+            del self._waiting[claim]
 
     def _disown(self, a: Address) -> None:
         rivals = self._rivals.get(a.address)
@@ -255,6 +272,15 @@ class IpState:
                 self.deactivate(a)
                 return a
         raise os_error(errno.EADDRNOTAVAIL)
+
+    def remove_sourced(self, address: int) -> list[Route]:
+        """Take out and return the routes that prefer the source `address`, unless somebody here has it, or is being
+        probed for it and may have it soon (Linux's fib_sync_down_addr)."""
+        if address in self.owners or not self.main.has_source(address):
+            return []
+        if any(a.state == "tentative" for a in self.holders(address)):
+            return []
+        return self.main.remove_source(address)
 
     def _forget(self, a: Address) -> None:
         dev, bits = a.dev, mask(a.length, self.bits)
