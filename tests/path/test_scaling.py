@@ -274,6 +274,49 @@ def test_a_source_for_a_device_without_one() -> None:
     must_be_flat(make)
 
 
+@pytest.mark.parametrize("length", [30, 16])
+@pytest.mark.parametrize("state", ["tentative", "conflict"])
+def test_a_source_and_the_addresses_that_may_not_be_used(length: int, state: str) -> None:
+    """RFC 5227 2.1.1: addresses under conflict detection are no sources; each packet does not find that out anew."""
+
+    def make(count: int, spare: bool) -> Callable[[], Any]:
+        bed = Bed.line()
+        bed.r.del_address("b", "10.0.2.1/24")
+        bed.b.dev.acd = "probe"
+        for address in addresses(bed.r, "b", count, length):
+            if state == "conflict":
+                bed.b.send_arp(frames.arp_request(bed.b.mac, address, address), dst_mac=frames.BROADCAST)
+        assert [a.state for a in bed.b.dev.addresses] == [state] * count
+        bed.b.dev.acd = "announce"
+        if spare:
+            bed.r.add_address("b", f"{nth(count)}/{length}")
+        ip, dev = bed.r.ip4, bed.b.dev
+        wanted = frames.ip_int(nth(count) if spare else "10.0.1.1")
+        for dst in (0x0A640002, 0x08080808):
+            assert ip.select_source(dev, dst) == wanted
+        return lambda: [ip.select_source(dev, dst) for dst in (0x0A640002, 0x08080808)]
+
+    must_be_flat(lambda count: make(count, False))
+    must_be_flat(lambda count: make(count, True))
+
+
+def test_a_source_of_any_device_and_the_addresses_that_may_not_be_used() -> None:
+    """The first global address of the namespace is known, whatever stands before it under conflict detection."""
+
+    def make(count: int) -> Callable[[], Any]:
+        bed = Bed()
+        ns = bed.stack.add_netns("r")
+        for index in range(count):
+            ns.add_device(f"d{index}").acd = "probe"
+            ns.add_address(f"d{index}", f"{nth(index)}/30")
+        ns.add_device("last")
+        ns.add_address("last", "10.0.9.1/24")
+        assert ns.ip4.select_source(None, 0x08080808) == 0x0A000901
+        return lambda: ns.ip4.select_source(None, 0x08080808)
+
+    must_be_flat(make)
+
+
 class Watched(OrderedDict[Any, Any]):
     """Reassembly queues that count how many of them are looked at one after the other."""
 

@@ -87,6 +87,7 @@ def check_questions(ns: Netns) -> None:
                 assert ip.same_link(dev, probe, other) == any(not (a.address ^ other) & mask(a.length) for a in near)
             assert ip.select_source(dev, probe) == source(ns, dev, near)
     assert ip.select_source(None, PROBES[0]) == source(ns, None, [])
+    assert all(a.state == "preferred" and a in a.dev.addresses for some in ip._sources.values() for _, _, a in some)
 
 
 def source(ns: Netns, dev: Device | None, near: list[Address]) -> int:
@@ -127,4 +128,4 @@ def test_the_books_about_addresses_agree_with_their_twins(
         check_questions(ns)
     stack.remove_netns("red")
     check_owners(ns, [])
-    assert (len(ns.ip4.main), len(ns.ip4.local)) == (0, 0)
+    assert (len(ns.ip4.main), len(ns.ip4.local), ns.ip4._sources) == (0, 0, {})

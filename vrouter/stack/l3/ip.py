@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import errno
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from vrouter.stack.base.addresses import BITS, BROADCAST4, V4, is_host4, is_multicast4, mask
 from vrouter.stack.base.errors import os_error
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_EXCEPTIONS: Final = 1024
 IDENTS: Final = 256  # counters of identifications, shared by all peers
 
+Key = TypeVar("Key")
 Claim: TypeAlias = tuple[int, int, int, Device]  # a route that addresses make: table, prefix, length, device
 
 
@@ -56,7 +57,7 @@ class IpState:
         "_masks",
         "_order",
         "_rivals",
-        "_usual",
+        "_sources",
         "_waiting",
         "bits",
         "broadcasts",
@@ -95,9 +96,10 @@ class IpState:
         self.zeros: dict[int, int] = {}  # {prefix, 0}: nobody's address (RFC 1812 4.2.3.1)
         # All addresses, whatever their state.
         self._held: dict[tuple[Device, int], tuple[Address, ...]] = {}
-        self._links: dict[tuple[Device, int, int], list[Address]] = {}  # by device, network and mask; in order
+        self._links: dict[tuple[Device, int, int], int] = {}  # (device, network, mask) -> how many are in it
         self._masks: dict[int, int] = {}  # mask -> how many addresses have it
-        self._usual: list[tuple[int, int, Address]] = []  # the global ones by (ifindex, order)
+        # The preferred ones by (ifindex, order): of each link; of each device and of all devices, as if of mask 0.
+        self._sources: dict[tuple[Device | None, int, int], list[tuple[int, int, Address]]] = {}
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -151,21 +153,21 @@ class IpState:
     def select_source(self, dev: Device | None, dst: int) -> int:
         """The source for a packet made here: an address of `dev` whose prefix holds `dst`, else the first of `dev`,
         else the first global one of any device (RFC 1122 3.3.4.3; Linux's inet_select_addr); 0 when there is none."""
+        sources = self._sources
         if dev is not None:
             best: Address | None = None
-            links = self._links
             for bits in self._masks:
-                for a in links.get((dev, dst & bits, bits), ()):
-                    if a.state == "preferred":
-                        if best is None or a.order < best.order:
+                for _, order, a in sources.get((dev, dst & bits, bits), ()):
+                    if a.state == "preferred":  # a verdict that is not carried out yet (`Acd.take_actions`)
+                        if best is None or order < best.order:
                             best = a
                         break
             if best is not None:
                 return best.address
-            for a in dev.addresses:
-                if a.scope != "host" and a.state == "preferred" and a.family == self.family:
+            for _, _, a in sources.get((dev, 0, 0), ()):
+                if a.state == "preferred":
                     return a.address
-        for _, _, a in self._usual:
+        for _, _, a in sources.get((None, 0, 0), ()):
             if a.state == "preferred":
                 return a.address
         return 0
@@ -189,15 +191,14 @@ class IpState:
         self._order += 1
         self._held[dev, address] = (*same, record)
         bits = mask(length, self.bits)
-        self._links.setdefault((dev, address & bits, bits), []).append(record)
-        self._masks[bits] = self._masks.get(bits, 0) + 1
-        if record.scope == "global":
-            insort(self._usual, (dev.ifindex, record.order, record))
+        _count(self._links, (dev, address & bits, bits), 1)
+        _count(self._masks, bits, 1)
         return record
 
     def activate(self, a: Address) -> None:
-        """Make the routes of an address that may be used."""
+        """Make the routes of an address that may be used, and let it be chosen as a source."""
         a.state = "preferred"
+        self._offer(a)
         if a.active or not a.dev.up:
             return
         a.active = True
@@ -213,7 +214,10 @@ class IpState:
                 self._waiting.setdefault(_claim(route, a.dev), OrderedDict())[a] = route
 
     def deactivate(self, a: Address) -> None:
-        """Take the routes of an address away; what it had in common with another is the other's now."""
+        """Take the routes of an address away; what it had in common with another is the other's now. It is chosen no
+        more unless it is still preferred, as that of a device that is down."""
+        if a.state != "preferred":
+            self._withdraw(a)
         if not a.active:
             return
         a.active = False
@@ -288,14 +292,37 @@ class IpState:
         left = tuple(other for other in self._held.pop((dev, a.address)) if other is not a)
         if left:
             self._held[dev, a.address] = left
-        link = dev, a.address & bits, bits
-        on_link = self._links[link]
-        on_link.remove(a)
-        if not on_link:
-            del self._links[link]
+        _count(self._links, (dev, a.address & bits, bits), -1)
         _count(self._masks, bits, -1)
+        self._withdraw(a)
+
+    def _offer(self, a: Address) -> None:
+        entry = a.dev.ifindex, a.order, a
+        for key in self._offered_for(a):
+            offered = self._sources.setdefault(key, [])
+            at = bisect_left(offered, entry)
+            if at == len(offered) or offered[at][2] is not a:
+                offered.insert(at, entry)
+
+    def _withdraw(self, a: Address) -> None:
+        entry = a.dev.ifindex, a.order, a
+        for key in self._offered_for(a):
+            offered = self._sources.get(key, [])
+            at = bisect_left(offered, entry)
+            if at < len(offered) and offered[at][2] is a:
+                del offered[at]
+                if not offered:
+                    del self._sources[key]
+
+    def _offered_for(self, a: Address) -> list[tuple[Device | None, int, int]]:
+        """The keys in `_sources` of an address, by its scope."""
+        bits = mask(a.length, self.bits)
+        keys: list[tuple[Device | None, int, int]] = [(a.dev, a.address & bits, bits)]
+        if a.scope != "host":
+            keys.append((a.dev, 0, 0))
         if a.scope == "global":
-            del self._usual[bisect_left(self._usual, (dev.ifindex, a.order))]
+            keys.append((None, 0, 0))
+        return keys
 
     def _routes_of(self, a: Address) -> list[Route]:
         """The kernel routes of an address: itself and its broadcast in the local table, its prefix in the main one."""
@@ -409,7 +436,7 @@ def _claim(route: Route, dev: Device) -> Claim:
     return route.table, route.prefix, route.length, dev
 
 
-def _count(counts: dict[int, int], key: int, more: int) -> None:
+def _count(counts: dict[Key, int], key: Key, more: int) -> None:
     """Count `key` up or down; what is counted down to nothing is not there."""
     count = counts.get(key, 0) + more
     if count:
