@@ -14,6 +14,7 @@ BITS: Final = {V4: 32, V6: 128}
 BROADCAST4: Final = 0xFFFFFFFF  # the limited broadcast
 ALL_HOSTS4: Final = 0xE0000001  # the group of which every host is always a member (RFC 1112 4)
 NULL_MAC: Final = bytes(6)
+_OCTETS: Final[dict[str, int]] = {str(octet): octet for octet in range(256)}
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
@@ -41,16 +42,9 @@ def parse_ipv4(text: str) -> int:
     """An IPv4 address in dotted decimal, strictly four parts without leading zeros; ValueError otherwise."""
     parts = text.split(".")
     if len(parts) == 4:
-        value = 0
-        for part in parts:
-            if not (part.isascii() and part.isdigit()) or len(part) > 3 or (part[0] == "0" and len(part) > 1):
-                break
-            number = int(part)
-            if number > 255:
-                break
-            value = value << 8 | number
-        else:
-            return value
+        one, two, three, four = map(_OCTETS.get, parts)
+        if one is not None and two is not None and three is not None and four is not None:
+            return one << 24 | two << 16 | three << 8 | four
     if ":" in text:
         raise ValueError(f"{text!r} is an IPv6 address: not supported yet")
     raise ValueError(f"{text!r} is not an IPv4 address")

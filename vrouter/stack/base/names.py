@@ -69,6 +69,6 @@ def check_device(name: str) -> str | None:
         return f"a device cannot be called {name!r}: the settings of all devices are"
     if name.startswith("@"):
         return "a device name does not begin with @: crossings' names do"
-    if name in (".", "..") or "/" in name or ":" in name or any(c.isspace() or not c.isprintable() for c in name):
+    if name in (".", "..") or "/" in name or ":" in name or " " in name or not name.isprintable():
         return "a device name has no slash, colon or white space"
     return None

@@ -312,9 +312,8 @@ class Fib:
                 del self._by_source[route.src]
 
     def _relevel(self) -> None:
-        self._levels = tuple(
-            (mask(length, self._bits), self._by_length[length]) for length in sorted(self._by_length, reverse=True)
-        )
+        levels, bits = self._by_length, self._bits
+        self._levels = tuple([(mask(length, bits), levels[length]) for length in sorted(levels, reverse=True)])
 
 
 def _order(route: Route) -> tuple[int, int, int]:
