@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.stack import Stack
 
+NOBODY: Final[frozenset[str]] = frozenset()
 LO_ADDRESS: Final = 0x7F000001
 MAX_METRIC: Final = 0xFFFFFFFF
 DEVICE_KINDS: Final = ("tap", "veth")  # besides lo, which every namespace has from the start
@@ -82,7 +83,7 @@ class Netns:
         self.name = name
         self.kind = "l2"
         self.closing = False
-        self.accept_from: frozenset[str] = frozenset()
+        self.accept_from = NOBODY
         self.conf: NsConf = DEFAULT_NS
         self._sysctl: SysctlTable | None = None
         self.children: dict[str, Netns] = {}  # by path, one level down

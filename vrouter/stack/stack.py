@@ -102,7 +102,8 @@ class Stack:
         if parent and parent not in self.namespaces:
             raise FileNotFoundError(errno.ENOENT, f"no namespace {parent!r} to make {name!r} in")
         ns = Netns(self, name)
-        ns.accept_from = frozenset(accept_from)
+        if accept_from:
+            ns.accept_from = frozenset(accept_from)
         self.namespaces[name] = ns
         if parent:
             self.namespaces[parent].children[name] = ns

@@ -14,13 +14,16 @@ BITS: Final = {V4: 32, V6: 128}
 BROADCAST4: Final = 0xFFFFFFFF  # the limited broadcast
 ALL_HOSTS4: Final = 0xE0000001  # the group of which every host is always a member (RFC 1112 4)
 NULL_MAC: Final = bytes(6)
+_MASKS: Final[dict[int, tuple[int, ...]]] = {
+    bits: tuple(((1 << length) - 1) << (bits - length) for length in range(bits + 1)) for bits in (32, 128)
+}
 _OCTETS: Final[dict[str, int]] = {str(octet): octet for octet in range(256)}
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def mask(length: int, bits: int = 32) -> int:
     """The network mask of a prefix length, as an int of `bits` width."""
-    return ((1 << length) - 1) << (bits - length)
+    return _MASKS[bits][length]
 
 
 def is_multicast4(address: int) -> bool:

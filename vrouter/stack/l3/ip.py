@@ -179,7 +179,7 @@ class IpState:
         if self._is_nobodys(address, length):
             raise OSError(errno.EINVAL, "not an address that a device can have")
         same = self.held(dev, address)
-        if any(a.length == length for a in same):
+        if same and any(a.length == length for a in same):
             raise FileExistsError(errno.EEXIST, "the device has this address already")
         host_bits = self.bits - length
         broadcast = address | ((1 << host_bits) - 1) if host_bits > 1 and dev.kind != "lo" else -1
@@ -299,7 +299,10 @@ class IpState:
     def _offer(self, a: Address) -> None:
         entry = a.dev.ifindex, a.order, a
         for key in self._offered_for(a):
-            offered = self._sources.setdefault(key, [])
+            offered = self._sources.get(key)
+            if offered is None:
+                self._sources[key] = [entry]
+                continue
             at = bisect_left(offered, entry)
             if at == len(offered) or offered[at][2] is not a:
                 offered.insert(at, entry)
