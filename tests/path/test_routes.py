@@ -297,3 +297,12 @@ def test_a_kernel_route_that_is_taken_out_by_hand_stays_out(bed: Bed) -> None:
     assert main(bed, "10.0.2.0/24") == []
     bed.r.del_address("b", "10.0.2.1/24", now=bed.now)  # the other is the first now
     assert main(bed, "10.0.2.0/24") == [("b", "kernel", "10.0.2.9")]
+
+
+def test_a_route_by_lo_leads_nobody_round_in_circles(bed: Bed) -> None:
+    """RFC 1812 5.2.7.1: what can only come back is unreachable at once; one packet must not cost a TTL of turns."""
+    bed.r.add_route("192.0.2.0/24", dev="lo", now=bed.now)
+    sent = bed.a.send(frames.ipv4_udp("10.0.1.2", "192.0.2.9", 1, 2, b"x", ttl=255))
+    assert bed.a.received == [match.icmp4(type=3, code=0, quotes=sent)]
+    assert bed.r.lo.rx_packets == 0
+    assert bed.r.drop_counts() == {"IP_INNOROUTES": 1}

@@ -223,11 +223,11 @@ class Pipeline:
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
         if is_link_local4(dst) or is_link_local4(pkt.src):
             return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)  # RFC 3927 2.6.2, 7
-        if action == _FORWARD:
+        if action == _FORWARD and route.dev is not ns.lo:  # by lo it would come round until its TTL is used up
             return self.forward(ns, ip, pkt, route, now)
         if action == _CROSS:
             return self.cross(ns, ip, pkt, route, now)
-        return self.refuse(ns, ip, pkt, REFUSALS[route.type], now)
+        return self.refuse(ns, ip, pkt, REFUSALS.get(route.type, NO_ROUTE), now)
 
     def group(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """To everybody on the link (RFC 1812 5.3.5.1: never forwarded), or to a multicast group."""
