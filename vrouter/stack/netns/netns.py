@@ -1,0 +1,114 @@
+"""A namespace: one complete instance of the stack, owning every piece of its state.
+
+What a namespace can be asked and told at configuration time is in this package, one class for each thing, each built on
+the one before: `tables`, `routes`, `addresses`, `devices`; the packet's way is in `pipeline`. Everything a namespace
+does not use it does not pay for: tables are made when first needed.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from vrouter.stack.base import addresses as addr
+from vrouter.stack.base.counters import Stat
+from vrouter.stack.base.drop import DROP_TABLE, N_REASONS, DropReason
+from vrouter.stack.base.errors import os_error
+from vrouter.stack.device import LOOPBACK_MTU, Device
+from vrouter.stack.l3.route import Refusal, route_output
+from vrouter.stack.l4.socket import Socket, close_all
+from vrouter.stack.netns.devices import Devices
+
+if TYPE_CHECKING:
+    from vrouter.stack.base.packet import Packet
+    from vrouter.stack.l3.fib import Route
+    from vrouter.stack.stack import Stack
+
+LO_ADDRESS: Final = 0x7F000001
+
+
+class Netns(Devices):
+    """One namespace of a `Stack`; made by `Stack.add_netns`."""
+
+    __slots__ = ()
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        super().__init__(stack, name)
+        self.lo = self._new_device("lo", "lo", addr.NULL_MAC, LOOPBACK_MTU)
+        self.ip4.activate(self.ip4.add_address(self.lo, LO_ADDRESS, 8))
+
+    def __repr__(self) -> str:
+        return f"<Netns {self.name}>"
+
+    def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> Socket:  # noqa: A002 -- socket(2)'s word
+        """A non-blocking BSD-style socket of this namespace; numbers are the kernel's (AF_INET 2, SOCK_DGRAM 2)."""
+        self.check_open()
+        return Socket(self, family, type, proto)
+
+    def route_output(
+        self, dst: int, src: int = 0, oif: Device | None = None, *, family: int = addr.V4, sending: bool = False
+    ) -> tuple[Route, int]:
+        """(route, source address) for a packet made here; OSError with the errno that a kernel socket would raise.
+
+        With `sending` there is a packet, and a short-cut that is denied counts it; otherwise it is only a question.
+        """
+        decision = route_output(self.ip4, dst, src, oif, self.stack.now)
+        if isinstance(decision, Refusal):
+            raise os_error(decision.errno)
+        route = decision[0]
+        if route.target is not None and (route.crossing is None or not route.crossing.accepted):
+            if sending:
+                self.stats[Stat.AcctOriginated] += 1
+                self.drops[DropReason.CROSSING_DENIED] += 1
+                if route.crossing is not None:
+                    route.crossing.denied += 1
+            raise PermissionError(errno.EACCES, f"namespace {route.target!r} does not accept from {self.name!r}")
+        return decision
+
+    def send_ip(
+        self, pkt: Packet, route: Route, now: int, *, ttl: int = -1, tos: int = 0, dont_fragment: bool = False
+    ) -> None:
+        """Send a transport segment (``start``/``end``) with ``src dst proto`` set, by `route`.
+
+        `ttl` -1 is the namespace's default. OSError EMSGSIZE when it is too large for the path and must not be
+        fragmented; any other loss is a drop, not an exception.
+        """
+        self.stack.pipeline.socket_output(self, self.ip4, pkt, route, now, ttl, tos, dont_fragment)
+
+    def drop_counts(self) -> dict[str, int]:
+        """How many packets died for each reason, by the reason's name; zero counts are left out."""
+        totals = [0] * N_REASONS
+        for counters in [self._drops, *(dev.drops for dev in self.devices.values())]:
+            if counters is not None:
+                for index, count in enumerate(counters):
+                    totals[index] += count
+        return {reason.name: totals[reason] for reason in DROP_TABLE if totals[reason]}
+
+    def stat(self, name: Stat) -> int:
+        """One counter."""
+        return self.stats[name]
+
+    def queued(self) -> int:
+        """Packets that wait inside this namespace: for a neighbour, or for the rest of their fragments."""
+        waiting = 0 if self._neigh4 is None else self._neigh4.queued
+        return waiting + (0 if self.ip4.reassembler is None else self.ip4.reassembler.held)
+
+    def descendants(self) -> list[Netns]:
+        """The namespaces below this one, each behind its parent."""
+        found = list(self.children.values())
+        for ns in found:
+            found += ns.children.values()
+        return found
+
+    def close(self, now: int) -> None:
+        """Let go of everything: sockets, queues, devices. What still waits dies as NS_CLOSING."""
+        self.closing = True
+        close_all(self)
+        if self.ip4.reassembler is not None:
+            self.ip4.reassembler.purge()
+        self.ip4.clear()
+        for dev in list(self.devices.values()):
+            dev.refresh()
+            self.detach_device(dev, now)
+            self.stack.retire(dev)
+        self.settle(now)

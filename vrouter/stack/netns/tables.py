@@ -1,0 +1,166 @@
+"""What every part of a namespace stands on: its state, the tables that are made on first use, its devices by name."""
+
+from __future__ import annotations
+
+import errno
+from array import array
+from typing import TYPE_CHECKING, Final, cast
+
+from vrouter.stack.base import addresses as addr
+from vrouter.stack.base.counters import new_drops as _new_drops
+from vrouter.stack.base.counters import new_stats
+from vrouter.stack.l2.acd import Acd
+from vrouter.stack.l2.neighbour import NeighTable
+from vrouter.stack.l3.ip import IpState
+from vrouter.stack.l3.reassembly import Reassembler
+from vrouter.stack.l4.icmp import PingTable
+from vrouter.stack.l4.udp import UdpTable
+from vrouter.stack.sysctl import DEFAULT_NS, NsConf, SysctlTable
+
+if TYPE_CHECKING:
+    from vrouter.stack.crossing import Crossing
+    from vrouter.stack.device import Device
+    from vrouter.stack.hooks.hooks import Hooks
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns.netns import Netns
+    from vrouter.stack.stack import Stack
+
+NOBODY: Final[frozenset[str]] = frozenset()
+
+
+class Tables:
+    """The state of one namespace. Each of the classes that build on it adds what can be asked and told of one thing."""
+
+    __slots__ = (
+        "_acd",
+        "_drops",
+        "_neigh4",
+        "_next_ifindex",
+        "_ping",
+        "_sysctl",
+        "_udp",
+        "accept_from",
+        "children",
+        "closing",
+        "conf",
+        "crossings",
+        "devices",
+        "hooks",
+        "ip4",
+        "kind",
+        "lo",
+        "macs",
+        "memberships",
+        "multicasters",
+        "name",
+        "sockets",
+        "stack",
+        "stats",
+    )
+
+    lo: Device
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        self.stack = stack
+        self.name = name
+        self.kind = "l2"
+        self.closing = False
+        self.accept_from = NOBODY
+        self.conf: NsConf = DEFAULT_NS
+        self._sysctl: SysctlTable | None = None
+        self.children: dict[str, Netns] = {}  # by path, one level down
+        self.devices: dict[str, Device] = {}
+        self.macs: dict[bytes, int] = {}  # the devices' own -> how many have it
+        self._next_ifindex = 1
+        self.stats = new_stats()
+        self._drops: array[int] | None = None
+        self.crossings: dict[str, Crossing] = {}
+        self.hooks: Hooks | None = None
+        self.sockets: dict[Socket, None] = {}
+        self.multicasters: dict[Socket, None] = {}  # those of them with multicast settings
+        self.memberships: dict[tuple[int, Device], int] = {}  # (group, device) -> how many of them joined
+        self.ip4 = IpState(self.this, addr.V4)
+        self._neigh4: NeighTable | None = None
+        self._acd: Acd | None = None
+        self._udp: UdpTable | None = None
+        self._ping: PingTable | None = None
+
+    @property
+    def this(self) -> Netns:
+        """The namespace as a whole, whose parts these classes are."""
+        return cast("Netns", self)
+
+    @property
+    def sysctl(self) -> SysctlTable:
+        """The settings under their Linux names, as a mapping."""
+        if self._sysctl is None:
+            self._sysctl = SysctlTable(self.this)
+        return self._sysctl
+
+    @property
+    def drops(self) -> array[int]:
+        """Counters of packets that died without a device, indexed by `DropReason`."""
+        if self._drops is None:
+            self._drops = _new_drops()
+        return self._drops
+
+    @property
+    def neigh4(self) -> NeighTable:
+        """The IPv4 neighbours (ARP)."""
+        if self._neigh4 is None:
+            self._neigh4 = NeighTable(self.this, addr.V4)
+        return self._neigh4
+
+    @property
+    def acd(self) -> Acd:
+        """Address conflict detection (RFC 5227)."""
+        if self._acd is None:
+            self._acd = Acd(self.this)
+        return self._acd
+
+    @property
+    def udp(self) -> UdpTable:
+        """UDP's sockets by port."""
+        if self._udp is None:
+            self._udp = UdpTable(self.this)
+        return self._udp
+
+    @property
+    def ping(self) -> PingTable:
+        """ICMP datagram sockets by identifier."""
+        if self._ping is None:
+            self._ping = PingTable(self.this)
+        return self._ping
+
+    def reassembler(self, ip: IpState) -> Reassembler:
+        """The reassembly queues of one family."""
+        if ip.reassembler is None:
+            ip.reassembler = Reassembler(self.this)
+        return ip.reassembler
+
+    def own(self, dev: Device | str) -> Device:
+        """The device called `dev`, or `dev` itself; OSError ENODEV unless it is one of this namespace."""
+        if isinstance(dev, str):
+            return self.device(dev)
+        if self.devices.get(dev.name) is not dev:
+            raise OSError(errno.ENODEV, f"device {dev.name!r} is not in namespace {self.name!r}")
+        return dev
+
+    def device(self, name: str) -> Device:
+        """The device called `name`; OSError ENODEV when there is none."""
+        found = self.devices.get(name)
+        if found is None:
+            raise OSError(errno.ENODEV, f"no device {name!r} in namespace {self.name!r}")
+        return found
+
+    def check_open(self) -> None:
+        """OSError ENOENT when the namespace is being removed, or was."""
+        if self.closing:
+            raise OSError(errno.ENOENT, f"namespace {self.name!r} is being removed")
+
+    def settle(self, now: int) -> None:
+        """Carry out what a change has caused here, and what comes of it."""
+        pipeline = self.stack.pipeline
+        pipeline.settle(self.this, now)
+        if pipeline.work:
+            pipeline.run(now)
