@@ -69,6 +69,8 @@ class Stat(IntEnum):
     IpOutMcastPkts = 44
     IpInBcastPkts = 45
     IpOutBcastPkts = 46
+    NdpConflicts = 47
+    NdpLooped = 48
 
 
 N_STATS: Final = len(Stat)

@@ -97,6 +97,9 @@ class DropReason(IntEnum):
     TX_ERROR = 55
     NO_SOURCE_ADDR = 56
     TX_DEV_READY = 57
+    NDP_INVALID = 58
+    NDP_NOT_ON_LINK = 59
+    NDP_RATELIMIT = 60
 
 
 class DropInfo(NamedTuple):
@@ -126,6 +129,9 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.ARP_INVALID: DropInfo(_2, "malformed ARP", "RFC 826", _ERR),
     DropReason.ARP_NOT_ON_LINK: DropInfo(_2, "ARP not about an address of this device", "RFC 826", _NRM),
     DropReason.ARP_RATELIMIT: DropInfo(_2, "more ARP than the device answers", "", _POL),
+    DropReason.NDP_INVALID: DropInfo(_2, "malformed neighbour discovery", "RFC 4861 7.1", _ERR),
+    DropReason.NDP_NOT_ON_LINK: DropInfo(_2, "NDP not about an address of this device", "RFC 4861 7.2.3", _NRM),
+    DropReason.NDP_RATELIMIT: DropInfo(_2, "more NDP than the device answers", "RFC 6583 7", _POL),
     DropReason.NEIGH_FAILED: DropInfo(_N, "next hop did not answer", "RFC 1812 5.2.7.1", _NRM),
     DropReason.NEIGH_QUEUEFULL: DropInfo(_N, "too many packets wait for this next hop", "RFC 1122 2.3.2.2", _NRM),
     DropReason.NEIGH_TABLEFULL: DropInfo(_N, "neighbour table is full", "", _ERR),

@@ -27,6 +27,8 @@ class EventKind(Enum):
     ROUTE_ADD = "route-add"
     ROUTE_DEL = "route-del"
     NEIGH_FAILED = "neighbor-failed"
+    ADDRESS_LOOPED = "address-looped"
+    RA_INCONSISTENT = "ra-inconsistent"
 
 
 class Event(NamedTuple):

@@ -21,6 +21,11 @@ class TimerKind(IntEnum):
     REASSEMBLY = 1
     ACD = 2
     NEIGH_GC = 3
+    DAD = 4
+    NDP_ANSWER = 5
+    ROUTER_ADVERT = 6
+    ROUTER_SOLICIT = 7
+    AUTOCONF = 8
 
 
 class Timer:
