@@ -28,12 +28,6 @@ def test_what_is_not_strictly_four_decimal_octets_is_refused(text: str) -> None:
         a.parse_ipv4(text)
 
 
-def test_an_ipv6_address_is_told_to_be_not_supported_yet() -> None:
-    """Later values are refused by name, not as nonsense."""
-    with pytest.raises(ValueError, match="not supported yet"):
-        a.parse_address("fd00::1")
-
-
 @given(st.integers(0, 2**32 - 1), st.integers(0, 32))
 def test_prefixes_are_those_of_the_standard_library(value: int, length: int) -> None:
     """Twin: ipaddress, for masks, host bits and their correction."""
