@@ -219,7 +219,7 @@ def test_the_machine_does_what_its_twin_does(sequence: list[tuple[object, ...]])
 def test_the_table_keeps_its_bounds(sequence: list[tuple[str, int]]) -> None:
     """Whatever addresses a stranger names: never more than gc_thresh3 entries, and no packet gets lost in the table."""
     bed = Bed()
-    bed.conf = replace(bed.conf, gc_thresh1=4, gc_thresh2=8, gc_thresh3=12)
+    bed.conf = replace(bed.conf, v4=replace(bed.conf.v4, gc_thresh1=4, gc_thresh2=8, gc_thresh3=12))
     waiting = 0
     for name, number in sequence:
         if name == "output":

@@ -26,7 +26,7 @@ PAYLOADS = st.builds(lambda size, seed: bytes((n * seed + (n >> 8)) & 0xFF for n
 
 
 def reassembler(limit: int = DEFAULT_NS.ipfrag_high_thresh) -> Reassembler:
-    conf = replace(DEFAULT_NS, ipfrag_high_thresh=limit)
+    conf = replace(DEFAULT_NS, v4=replace(DEFAULT_NS.v4, frag_high_thresh=limit))
     return Reassembler(SimpleNamespace(conf=conf, stats=new_stats(), stack=SimpleNamespace(timers=TimerHeap())))
 
 

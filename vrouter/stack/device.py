@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.counters import new_drops
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
-from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DevConf4, NeighConf
+from vrouter.stack.sysctl import (
+    DEFAULT_DEV4,
+    DEFAULT_NEIGH,
+    DEFAULT_NEIGH6,
+    DevConf4,
+    DevConf6,
+    NeighConf,
+    default_dev6,
+)
 
 if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
@@ -57,6 +65,7 @@ class Device:
         "captures",
         "carrier",
         "conf4",
+        "conf6",
         "drops",
         "error",
         "groups",
@@ -69,6 +78,7 @@ class Device:
         "name",
         "neigh4",
         "neigh_conf",
+        "neigh_conf6",
         "ns",
         "offload",
         "peer",
@@ -108,7 +118,9 @@ class Device:
         self.neigh4: dict[int, Any] = {}  # next hop -> l2.neighbour.Neigh
         self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1}  # group MAC -> how many joined it (RFC 1112 7.2)
         self.conf4: DevConf4 = DEFAULT_DEV4
+        self.conf6: DevConf6 = default_dev6(kind)
         self.neigh_conf: NeighConf = DEFAULT_NEIGH
+        self.neigh_conf6: NeighConf = DEFAULT_NEIGH6
         self.rx_packets = self.tx_packets = self.rx_bytes = self.tx_bytes = 0
         self.drops: array[int] | None = None  # made with the first drop
 

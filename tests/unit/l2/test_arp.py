@@ -151,7 +151,7 @@ def test_who_has_no_route_here_is_not_answered() -> None:
 def test_a_full_table_does_not_silence_us() -> None:
     """A scan that fills the table must not make the router's own address unfindable."""
     bed = Bed()
-    bed.conf = replace(bed.conf, gc_thresh3=1)
+    bed.conf = replace(bed.conf, v4=replace(bed.conf.v4, gc_thresh3=1))
     bed.neigh4.output(bed.lan, PEER + 1, packet(), bed.now)
     assert is_answered(bed, arp_packet())
     assert known(bed) is None

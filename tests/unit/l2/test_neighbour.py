@@ -343,7 +343,7 @@ def test_all_queues_together_are_bounded() -> None:
 
 
 def small(bed: Bed, one: int = 2, two: int = 4, three: int = 6) -> None:
-    bed.conf = replace(bed.conf, gc_thresh1=one, gc_thresh2=two, gc_thresh3=three)
+    bed.conf = replace(bed.conf, v4=replace(bed.conf.v4, gc_thresh1=one, gc_thresh2=two, gc_thresh3=three))
 
 
 def test_a_full_table_refuses() -> None:

@@ -28,7 +28,7 @@ class Namespace:
     """What reassembly needs of a namespace."""
 
     def __init__(self, **conf: int) -> None:
-        self.conf = replace(DEFAULT_NS, **conf)
+        self.conf = replace(DEFAULT_NS, v4=replace(DEFAULT_NS.v4, **conf))
         self.stats = new_stats()
         self.stack = SimpleNamespace(timers=TimerHeap())
 
@@ -273,7 +273,7 @@ def test_without_fragment_zero_nobody_is_told(table: Reassembler, ns: Namespace)
 
 def test_the_time_is_a_setting() -> None:
     """net.ipv4.ipfrag_time."""
-    ns = Namespace(ipfrag_time=5 * SECOND)
+    ns = Namespace(frag_time=5 * SECOND)
     give(Reassembler(ns), fragment(DATA, 0, 40), now=7)
     assert ns.stack.timers.poll_at() == 5 * SECOND + 7
 
@@ -286,7 +286,7 @@ def test_memory_is_bounded_and_the_oldest_datagram_goes_first() -> None:
     """net.ipv4.ipfrag_high_thresh bounds what a stranger can make us keep."""
     one = fragment(DATA, 0, 40)
     each = cost(one) + QUEUE_COST
-    ns = Namespace(ipfrag_high_thresh=3 * each)
+    ns = Namespace(frag_high_thresh=3 * each)
     table = Reassembler(ns)
     packets = [fragment(DATA, 0, 40) for _ in range(5)]
     for n, pkt in enumerate(packets):
@@ -300,7 +300,7 @@ def test_memory_is_bounded_and_the_oldest_datagram_goes_first() -> None:
 def test_a_datagram_that_would_be_evicted_for_itself_dies_with_its_fragment() -> None:
     """The one datagram that fills the memory cannot grow further."""
     held = fragment(DATA, 0, 40)
-    ns = Namespace(ipfrag_high_thresh=cost(held) + QUEUE_COST + 100)
+    ns = Namespace(frag_high_thresh=cost(held) + QUEUE_COST + 100)
     table = Reassembler(ns)
     give(table, held)
     assert give(table, fragment(DATA, 40, 72)) == DropReason.FRAG_MEM
@@ -310,7 +310,7 @@ def test_a_datagram_that_would_be_evicted_for_itself_dies_with_its_fragment() ->
 
 def test_a_fragment_that_never_fits_evicts_nobody() -> None:
     """A limit below one packet turns reassembly off, and loses nothing else."""
-    ns = Namespace(ipfrag_high_thresh=0)
+    ns = Namespace(frag_high_thresh=0)
     table = Reassembler(ns)
     assert give(table, fragment(DATA, 0, 40)) == DropReason.FRAG_MEM
     must_be_empty(table, ns)
@@ -320,7 +320,7 @@ def test_a_fragment_that_never_fits_evicts_nobody() -> None:
 
 def test_given_up_datagrams_are_bounded_too() -> None:
     """What is known about datagrams that were given up counts as memory, and the oldest is forgotten."""
-    ns = Namespace(ipfrag_high_thresh=20_000)
+    ns = Namespace(frag_high_thresh=20_000)
     table = Reassembler(ns)
     for n in range(1000):
         give(table, fragment(DATA, 0, 40), key=(n,))

@@ -9,7 +9,7 @@ of Linux, which uses them for IPv4 too::
                no answer to |  | packet       answer |   | confirm             | packet
               mcast_solicit v  |                     |   |                     v
                           FAILED <---------------- PROBE <------------------ DELAY
-                              no answer to ucast_solicit    delay_first_probe_time
+               no answer to ucast_solicit + mcast_resolicit    delay_first_probe_time
 
     Heard without being asked (a request from that address) means STALE: the address is known, that it can be reached is
     not. PERMANENT was configured; NOARP stands for a device without addresses to resolve. Both never change by frames.
@@ -29,7 +29,7 @@ What is to be done comes out in ``actions``, which the pipeline empties after ea
 Bounds. A queue holds `unres_qlen` packets and as many bytes as Linux allots to so many, all queues of a table together
 `TABLE_BYTES`; the newest packet is always kept (RFC 1122 2.3.2.2). The table holds `gc_thresh3` entries that were not
 configured; then what is of least use goes (FAILED first, then the oldest STALE), and if nothing can go, the packet dies
-as NEIGH_TABLEFULL. Requests for one address are at least `retrans_time` apart whatever happens to its entry
+as NEIGH_TABLEFULL. A neighbour that speaks to us also takes the place of one that is only being asked for. Requests for one address are at least `retrans_time` apart whatever happens to its entry
 (RFC 1122 2.3.2.1): of the last `KEPT_QUESTIONS` entries that were forgotten the table keeps when they were asked for.
 
 The table of a namespace and family holds the rules and a count; entries live in the device that they belong to, so that
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.device import Device
     from vrouter.stack.netns import Netns
+    from vrouter.stack.sysctl import FamilyConf, NeighConf
 
 SECOND: Final = 1_000_000_000
 FOREVER: Final = 1 << 62  # ns: later than any clock
@@ -118,6 +119,7 @@ class Neigh:
         "probes",
         "queue",
         "queue_bytes",
+        "router",
         "state",
         "timer",
         "updated",
@@ -130,6 +132,7 @@ class Neigh:
         self.addr = addr
         self.mac = b""
         self.header: bytes | None = None
+        self.router = False  # it said so (RFC 4861 7.2.5: IsRouter)
         self.state = FAILED  # nothing known, nothing under way
         self.fresh_until = 0
         self.updated = self.used = now
@@ -157,6 +160,11 @@ def neighbours_of(dev: Device, family: int) -> dict[int, Neigh]:
     return dev.neigh4
 
 
+def neigh_conf_of(dev: Device, family: int) -> NeighConf:
+    """The device's timing for a family."""
+    return dev.neigh_conf if family == V4 else dev.neigh_conf6
+
+
 class NeighTable:
     """The neighbours of one namespace and family.
 
@@ -166,6 +174,7 @@ class NeighTable:
     __slots__ = (
         "_asked",
         "_forced_at",
+        "_heard_at",
         "_redraw_at",
         "_scale",
         "actions",
@@ -186,7 +195,7 @@ class NeighTable:
         self.queue_bytes = 0
         self.gc_timer: Timer | None = None
         self._asked: dict[tuple[int, int], int] = {}  # (ifindex, address) of a forgotten entry -> when it was asked for
-        self._forced_at = -FOREVER
+        self._forced_at = self._heard_at = -FOREVER
         self._scale = 0  # of base_reachable_time, in 1/65536
         self._redraw_at = -FOREVER
 
@@ -257,7 +266,7 @@ class NeighTable:
         if neigh is None:
             if not create:
                 return None
-            neigh = self._create(dev, addr, now)
+            neigh = self._create(dev, addr, now, heard=True)
             if neigh is None:
                 return None
         if neigh.state >= NOARP:
@@ -284,25 +293,33 @@ class NeighTable:
             self._release(neigh, now)
         return neigh
 
+    def doubt(self, neigh: Neigh, now: int) -> None:
+        """Somebody else says that he has the address, but must not replace what is known: a REACHABLE entry becomes
+        STALE, and is asked when it is next used (RFC 4861 7.2.5 I)."""
+        if neigh.state is REACHABLE:
+            neigh.updated = now
+            neigh.state = STALE
+            neigh.fresh_until = 0
+
     def locked(self, neigh: Neigh, now: int) -> bool:
         """Whether the entry changed so recently that another answer is no reason to change it again.
 
         Several stations may answer one question (proxies); the first, which is the nearest, wins for `locktime`.
         """
-        return now <= neigh.updated + neigh.dev.neigh_conf.locktime
+        return now <= neigh.updated + neigh_conf_of(neigh.dev, self.family).locktime
 
     # -------------------------------------------------------------------------------------------------- time
 
     def timer_fired(self, neigh: Neigh, now: int) -> None:
         """The entry's timer (TimerKind.NEIGH) is due: ask again, start to ask, or give up."""
-        conf = neigh.dev.neigh_conf
+        conf = neigh_conf_of(neigh.dev, self.family)
         state = neigh.state
         if state is DELAY:
             neigh.state = state = PROBE
             neigh.updated = now
             neigh.probes = 0
         if state is PROBE or state is INCOMPLETE:
-            if neigh.probes < (conf.ucast_solicit if state is PROBE else conf.mcast_solicit):
+            if neigh.probes < (conf.ucast_solicit + conf.mcast_resolicit if state is PROBE else conf.mcast_solicit):
                 self._solicit(neigh, now)
             else:
                 self._fail(neigh, now)
@@ -312,15 +329,15 @@ class NeighTable:
 
         As in Linux nothing is forgotten while the table has fewer than `gc_thresh1` entries.
         """
-        conf = self.ns.conf
-        if self.count >= conf.gc_thresh1:
+        if self.count >= self._conf.gc_thresh1:
             for neigh in list(self._all()):
                 state = neigh.state_at(now)
-                idle = now - max(neigh.used, neigh.confirmed)
-                if state is FAILED or (
-                    (state is STALE or state is NOARP) and idle >= neigh.dev.neigh_conf.gc_stale_time
-                ):
+                if state is FAILED:
                     self._remove(neigh)
+                elif state is STALE or state is NOARP:
+                    idle = now - max(neigh.used, neigh.confirmed)
+                    if idle >= neigh_conf_of(neigh.dev, self.family).gc_stale_time:
+                        self._remove(neigh)
         if self._is_crowded():
             self._arm_gc(now)
 
@@ -393,20 +410,26 @@ class NeighTable:
 
     # -------------------------------------------------------------------------------------------------- inner works
 
+    @property
+    def _conf(self) -> FamilyConf:
+        return self.ns.conf.of(self.family)
+
     def _all(self) -> Iterator[Neigh]:
         for dev in self.ns.devices.values():
             yield from neighbours_of(dev, self.family).values()
 
     def _is_crowded(self) -> bool:
-        return 0 < self.count >= self.ns.conf.gc_thresh1
+        return 0 < self.count >= self._conf.gc_thresh1
 
-    def _create(self, dev: Device, addr: int, now: int) -> Neigh | None:
-        conf = self.ns.conf
+    def _create(self, dev: Device, addr: int, now: int, *, heard: bool = False) -> Neigh | None:
+        conf = self._conf
         if self.count >= conf.gc_thresh2 or self.count >= conf.gc_thresh3:
             # A search costs as much as the table is long, so a flood of new addresses must not buy one each.
             full = self.count >= conf.gc_thresh3
             if now >= self._forced_at + (_FULL_PAUSE if full else _SPARED):
                 self._make_room(now)
+            if self.count >= conf.gc_thresh3 and heard and now >= self._heard_at + _FULL_PAUSE:
+                self._make_room(now, heard=True)
             if self.count >= conf.gc_thresh3:
                 return None
         neigh = neighbours_of(dev, self.family)[addr] = Neigh(dev, self.family, addr, now)
@@ -417,10 +440,15 @@ class NeighTable:
             self._arm_gc(now)
         return neigh
 
-    def _make_room(self, now: int) -> None:
-        """Remove what is of least use, down to `gc_thresh2`: FAILED, then the oldest of what is idle."""
-        self._forced_at = now
-        conf = self.ns.conf
+    def _make_room(self, now: int, *, heard: bool = False) -> None:
+        """Remove what is of least use, down to `gc_thresh2`: FAILED, then the oldest of what is idle; for a neighbour
+        that was `heard` also what was asked for and did not answer yet. Who scans a prefix makes nothing but such
+        entries, and must not keep those out who are there (RFC 6583 7.1)."""
+        if heard:
+            self._heard_at = now
+        else:
+            self._forced_at = now
+        conf = self._conf
         spare = max(self.count - min(conf.gc_thresh2, conf.gc_thresh3), 1)
         found: list[tuple[int, int, Neigh]] = []
         for neigh in self._all():
@@ -430,9 +458,11 @@ class NeighTable:
                 found.append((0, since, neigh))
             elif state is STALE and since < now - _SPARED:
                 found.append((1, since, neigh))
+            elif heard and state is INCOMPLETE:
+                found.append((2, since, neigh))
         found.sort(key=_usefulness)
         for _, _, neigh in found[:spare]:
-            self._remove(neigh)
+            self._remove(neigh, DropReason.NEIGH_TABLEFULL if neigh.state is INCOMPLETE else DropReason.NEIGH_FAILED)
 
     def _remove(self, neigh: Neigh, reason: DropReason = DropReason.NEIGH_FAILED) -> None:
         self._stop_timer(neigh)
@@ -454,7 +484,7 @@ class NeighTable:
         queue = neigh.queue
         if queue is None:
             queue = neigh.queue = []
-        limit = neigh.dev.neigh_conf.unres_qlen
+        limit = neigh_conf_of(neigh.dev, self.family).unres_qlen
         while queue and (
             len(queue) >= limit
             or neigh.queue_bytes + size > limit * BYTES_PER_PACKET
@@ -497,15 +527,17 @@ class NeighTable:
         self._solicit(neigh, now)
 
     def _solicit(self, neigh: Neigh, now: int) -> None:
-        pause = max(neigh.dev.neigh_conf.retrans_time, _MIN_RETRANS)
+        conf = neigh_conf_of(neigh.dev, self.family)
+        pause = max(conf.retrans_time, _MIN_RETRANS)
         if now < neigh.asked + pause:  # RFC 1122 2.3.2.1: the last question, in whichever state, is too recent
             self._arm(neigh, neigh.asked + pause)
             return
+        unicast = neigh.state is PROBE and neigh.probes < conf.ucast_solicit
         neigh.probes += 1
         neigh.asked = now
         self._arm(neigh, now + pause)
         source = neigh.queue[0].src if neigh.queue else 0
-        self.actions.append(("solicit", neigh, neigh.state is PROBE, source))
+        self.actions.append(("solicit", neigh, unicast, source))
 
     def _fail(self, neigh: Neigh, now: int) -> None:
         if neigh.state is PROBE:  # one that was there is gone; addresses that never answered are no event
@@ -523,7 +555,7 @@ class NeighTable:
         neigh.state = DELAY
         neigh.fresh_until = 0
         neigh.updated = now
-        self._arm(neigh, now + neigh.dev.neigh_conf.delay_first_probe_time)
+        self._arm(neigh, now + neigh_conf_of(neigh.dev, self.family).delay_first_probe_time)
 
     def _reachable(self, neigh: Neigh, now: int) -> None:
         if now >= self._redraw_at:
@@ -533,7 +565,8 @@ class NeighTable:
         self._stop_timer(neigh)
         neigh.state = REACHABLE
         neigh.confirmed = now
-        neigh.fresh_until = now + (neigh.dev.neigh_conf.base_reachable_time * self._scale >> 16)
+        base = neigh_conf_of(neigh.dev, self.family).base_reachable_time
+        neigh.fresh_until = now + (base * self._scale >> 16)
 
     def _arm(self, neigh: Neigh, deadline: int) -> None:
         if neigh.timer is None:
@@ -547,7 +580,7 @@ class NeighTable:
     def _arm_gc(self, now: int) -> None:
         if self.gc_timer is None:
             self.gc_timer = Timer(TimerKind.NEIGH_GC, self)
-        self.ns.stack.timers.arm(self.gc_timer, now + self.ns.conf.gc_interval)
+        self.ns.stack.timers.arm(self.gc_timer, now + self._conf.gc_interval)
 
 
 def _usefulness(row: tuple[int, int, Neigh]) -> tuple[int, int]:

@@ -22,84 +22,16 @@ each namespace has its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
-MS: Final = 1_000_000
-SECOND: Final = 1_000_000_000
+from vrouter.stack.sysctl.records import DEFAULT_DEV4, DEFAULT_NEIGH, MS, SECOND, DevConf4, NeighConf, NsConf
+
 _USER_HZ: Final = 10_000_000  # Linux's unit of locktime: 1/100 s
 _MAX: Final = 2**31 - 1
 _SHARED_MAX: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class DevConf4:
-    """What IPv4 does at one device: effective values, ``all`` and the device's own already combined."""
-
-    forwarding: bool = False
-    rp_filter: int = 0  # 0 off, 1 strict, 2 loose (RFC 3704 2.2, 2.4)
-    accept_redirects: bool = True
-    secure_redirects: bool = True
-    shared_media: bool = True
-    send_redirects: bool = True
-    accept_local: bool = False
-    route_localnet: bool = False
-    bc_forwarding: bool = False
-    proxy_arp: bool = False
-    arp_filter: bool = False
-    arp_ignore: int = 0
-    arp_announce: int = 0
-    arp_accept: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NeighConf:
-    """Timing of neighbour resolution at one device; times in ns."""
-
-    base_reachable_time: int = 30 * SECOND
-    retrans_time: int = SECOND
-    delay_first_probe_time: int = 5 * SECOND
-    gc_stale_time: int = 60 * SECOND
-    locktime: int = SECOND
-    mcast_solicit: int = 3  # broadcasts before a new neighbour has failed
-    ucast_solicit: int = 3  # probes before a known neighbour has failed
-    unres_qlen: int = 101  # packets that wait for one neighbour
-
-
-@dataclass(frozen=True, slots=True)
-class NsConf:
-    """Settings of a whole namespace; times in ns, sizes in bytes."""
-
-    ip_forward: bool = False
-    ip_default_ttl: int = 64
-    ip_local_port_range: tuple[int, int] = (32768, 60999)  # both ends included
-    ip_local_reserved_ports: frozenset[int] = frozenset()
-    ipfrag_high_thresh: int = 4 * 1024 * 1024
-    ipfrag_time: int = 30 * SECOND
-    icmp_echo_ignore_all: bool = False
-    icmp_echo_ignore_broadcasts: bool = True
-    icmp_errors_use_inbound_ifaddr: bool = False
-    icmp_ratelimit: int = SECOND  # ns between two errors to one peer
-    icmp_ratemask: int = 6168  # bit = ICMP type: 3, 4, 11, 12
-    icmp_msgs_per_sec: int = 1000
-    icmp_msgs_burst: int = 50
-    min_pmtu: int = 552
-    mtu_expires: int = 600 * SECOND
-    gc_thresh1: int = 128
-    gc_thresh2: int = 512
-    gc_thresh3: int = 1024
-    gc_interval: int = 30 * SECOND
-    rmem_default: int = 212992
-    rmem_max: int = 4194304
-    wmem_default: int = 212992
-    wmem_max: int = 4194304
-
-
-DEFAULT_DEV4: Final = DevConf4()
-DEFAULT_NEIGH: Final = NeighConf()
-DEFAULT_NS: Final = NsConf()
 
 
 class Rule(Enum):
@@ -282,7 +214,7 @@ class SysctlTable(MutableMapping[str, int | str]):
         elif not prefix:
             self._set[name] = value
             change: dict[str, Any] = {setting.attribute: _attribute(setting, value)}
-            self._ns.conf = replace(self._ns.conf, **change)
+            self._change(change)
         elif scope == "default":
             self._set_default(prefix, setting, int(value))
         else:
@@ -339,8 +271,20 @@ class SysctlTable(MutableMapping[str, int | str]):
         self._set[f"{_CONF}all.accept_redirects"] = 1 - on
         for scope in ("all", "default", *self._ns.devices):
             self._set[f"{_CONF}{scope}.forwarding"] = on
-        self._ns.conf = replace(self._ns.conf, ip_forward=bool(on))
+        self._change({"ip_forward": bool(on)})
         self._refresh(_CONF, None)
+
+    def _change(self, change: dict[str, Any]) -> None:
+        (key, value), = change.items()
+        conf = self._ns.conf
+        key4 = {"ip_forward": "forwarding", "icmp_echo_ignore_broadcasts": "echo_ignore_multicast"}.get(
+            key, key.removeprefix("icmp_echo_ignore_") if False else key)
+        key4 = {"ipfrag_high_thresh": "frag_high_thresh", "ipfrag_time": "frag_time",
+                "icmp_echo_ignore_all": "echo_ignore_all"}.get(key4, key4)
+        if hasattr(conf.v4, key4):
+            self._ns.conf = replace(conf, v4=replace(conf.v4, **{key4: value}))
+        else:
+            self._ns.conf = replace(conf, **change)
 
     def _set_default(self, prefix: str, setting: Setting, value: int) -> None:
         for dev in self._ns.devices.values():
