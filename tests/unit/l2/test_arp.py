@@ -153,6 +153,7 @@ def test_a_full_table_does_not_silence_us() -> None:
     bed = Bed()
     bed.conf = replace(bed.conf, v4=replace(bed.conf.v4, gc_thresh3=1))
     bed.neigh4.output(bed.lan, PEER + 1, packet(), bed.now)
+    bed.neigh4.learn(bed.lan, PEER + 1, OTHER_MAC, bed.now, state=REACHABLE)
     assert is_answered(bed, arp_packet())
     assert known(bed) is None
 

@@ -347,14 +347,43 @@ def small(bed: Bed, one: int = 2, two: int = 4, three: int = 6) -> None:
 
 
 def test_a_full_table_refuses() -> None:
-    """gc_thresh3: what is being resolved is never sacrificed, so the packet dies."""
+    """gc_thresh3: what is being resolved is not sacrificed to what is not known either, so the packet dies."""
     bed = Bed()
     small(bed)
     for number in range(6):
         assert bed.neigh4.output(bed.lan, PEER + number, packet(), bed.now) == QUEUED
     assert bed.neigh4.output(bed.lan, PEER + 6, packet(), bed.now) == DropReason.NEIGH_TABLEFULL
-    assert bed.neigh4.learn(bed.lan, PEER + 7, PEER_MAC, bed.now, create=True) is None
     assert (len(bed.lan.neigh4), bed.neigh4.count) == (6, 6)
+
+
+def test_who_speaks_has_a_place_in_a_table_that_a_scan_filled() -> None:
+    """RFC 6583 7.1: a neighbour that was heard takes the place of the oldest that are only being asked for, and there
+    is one search for room in 100 ms at most."""
+    bed = Bed()
+    small(bed)
+    for number in range(6):
+        bed.neigh4.output(bed.lan, PEER + number, packet(), bed.now)
+    bed.take()
+    assert bed.neigh4.learn(bed.lan, PEER + 7, PEER_MAC, bed.now, create=True) is not None
+    assert sorted(bed.lan.neigh4) == [PEER + 2, PEER + 3, PEER + 4, PEER + 5, PEER + 7]
+    assert [(action[0], action[2]) for action in bed.take()] == [("fail", DropReason.NEIGH_TABLEFULL)] * 2
+    bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
+    assert bed.neigh4.learn(bed.lan, PEER + 8, PEER_MAC, bed.now, create=True) is None
+    bed.advance(SECOND // 10)
+    assert bed.neigh4.learn(bed.lan, PEER + 8, PEER_MAC, bed.now, create=True) is not None
+
+
+def test_a_claim_that_must_not_replace_leaves_a_doubt() -> None:
+    """RFC 4861 7.2.5 I: a REACHABLE entry becomes STALE, any other stays as it is."""
+    bed = Bed()
+    neigh = bed.neigh4.learn(bed.lan, PEER, PEER_MAC, bed.now, state=REACHABLE, create=True)
+    assert neigh is not None
+    bed.neigh4.doubt(neigh, bed.now)
+    assert (neigh.state, neigh.mac) == (STALE, PEER_MAC)
+    bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
+    assert neigh.state is DELAY
+    bed.neigh4.doubt(neigh, bed.now)
+    assert neigh.state is DELAY
 
 
 def test_what_failed_makes_room_first() -> None:

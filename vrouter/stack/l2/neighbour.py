@@ -29,8 +29,9 @@ What is to be done comes out in ``actions``, which the pipeline empties after ea
 Bounds. A queue holds `unres_qlen` packets and as many bytes as Linux allots to so many, all queues of a table together
 `TABLE_BYTES`; the newest packet is always kept (RFC 1122 2.3.2.2). The table holds `gc_thresh3` entries that were not
 configured; then what is of least use goes (FAILED first, then the oldest STALE), and if nothing can go, the packet dies
-as NEIGH_TABLEFULL. A neighbour that speaks to us also takes the place of one that is only being asked for. Requests for one address are at least `retrans_time` apart whatever happens to its entry
-(RFC 1122 2.3.2.1): of the last `KEPT_QUESTIONS` entries that were forgotten the table keeps when they were asked for.
+as NEIGH_TABLEFULL. A neighbour that speaks to us also takes the place of one that is only being asked for. Requests
+for one address are at least `retrans_time` apart whatever happens to its entry (RFC 1122 2.3.2.1): of the last
+`KEPT_QUESTIONS` entries that were forgotten the table keeps when they were asked for.
 
 The table of a namespace and family holds the rules and a count; entries live in the device that they belong to, so that
 a device that goes takes its own along. `add_static`, `delete`, `flush` and the rest of the administration are at the
