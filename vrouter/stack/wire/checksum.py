@@ -12,6 +12,7 @@ Read first: RFC 1071, RFC 1624.
 
 from __future__ import annotations
 
+from vrouter.stack.base.addresses import MAX6
 from vrouter.stack.wire.buffer import Buffer
 
 _int_from_bytes = int.from_bytes
@@ -61,6 +62,10 @@ def pseudo_header(src: int, dst: int, proto: int, length: int, bits: int = 32) -
     """The folded sum of the pseudo-header of RFC 768 or RFC 8200 section 8.1, to pass as ``initial``.
 
     ``length`` is that of the transport header and its data in bytes. ``bits`` is the width of the addresses, 32 or
-    128; the sum is the same arithmetic for both, since addresses of either width are whole words.
+    128; the sum is the same arithmetic for both, since addresses of either width are whole words. The zone of an IPv6
+    address, which is above those bits, is left out.
     """
+    if bits == 128:
+        src &= MAX6
+        dst &= MAX6
     return (src + dst + proto + length) % 65535 or 0xFFFF

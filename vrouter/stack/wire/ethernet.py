@@ -2,7 +2,7 @@
 
 Expects: ``HEADER_LEN`` bytes at ``off`` (with a tag, ``VLAN_LEN`` more); nothing here looks at the length.
 
-Read first: RFC 894, RFC 1112 section 6.4 (multicast addresses), IEEE 802.1Q (tag).
+Read first: RFC 894, RFC 1112 section 6.4 and RFC 2464 section 7 (multicast addresses), IEEE 802.1Q (tag).
 """
 
 from __future__ import annotations
@@ -71,3 +71,8 @@ def is_multicast(mac: bytes) -> bool:
 def multicast_mac4(addr: int) -> bytes:
     """The group address for an IPv4 multicast address: its low 23 bits behind 01:00:5e (RFC 1112 section 6.4)."""
     return (0x01005E000000 | (addr & 0x7FFFFF)).to_bytes(6, "big")
+
+
+def multicast_mac6(addr: int) -> bytes:
+    """The group address for an IPv6 multicast address: its low 32 bits behind 33:33 (RFC 2464 section 7)."""
+    return (0x333300000000 | (addr & 0xFFFFFFFF)).to_bytes(6, "big")
