@@ -17,7 +17,7 @@ stats       netns name value
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import format_address, format_mac
@@ -140,7 +140,7 @@ def drops(router: Router, netns: str | None = None) -> list[Record]:
     return found
 
 
-def _drop_rows(netns: str, dev: str | None, counters: Iterable[int]) -> list[Record]:
+def _drop_rows(netns: str, dev: str | None, counters: Sequence[int]) -> list[Record]:
     return [
         {
             "netns": netns,
@@ -148,10 +148,10 @@ def _drop_rows(netns: str, dev: str | None, counters: Iterable[int]) -> list[Rec
             "reason": reason.name,
             "layer": info.layer.value,
             "text": info.text,
-            "count": count,
+            "count": counters[reason],
         }
-        for (reason, info), count in zip(DROP_TABLE.items(), list(counters)[1:], strict=False)
-        if count
+        for reason, info in DROP_TABLE.items()
+        if counters and counters[reason]
     ]
 
 

@@ -16,13 +16,15 @@ from bisect import bisect_left
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from vrouter.stack.base.addresses import BITS, BROADCAST4, V4, is_host4, is_multicast4, mask
+from vrouter.stack.base.addresses import BROADCAST4, V4, is_host4, mask
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Fib, Route
 from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
+    from vrouter.stack.l2.neighbour import NeighTable
+    from vrouter.stack.l3.codec import IpCodec
     from vrouter.stack.l3.icmp_error import IcmpLimiter
     from vrouter.stack.l3.reassembly import Reassembler
     from vrouter.stack.netns import Netns
@@ -61,8 +63,11 @@ class IpState:
         "_waiting",
         "bits",
         "broadcasts",
+        "codec",
         "exceptions",
         "family",
+        "group_floor",
+        "group_top",
         "limiter",
         "local",
         "main",
@@ -72,10 +77,12 @@ class IpState:
         "zeros",
     )
 
-    def __init__(self, ns: Netns, family: int) -> None:
+    def __init__(self, ns: Netns, codec: IpCodec) -> None:
         self.ns = ns
-        self.family = family
-        self.bits = BITS[family]
+        self.codec = codec
+        self.family = codec.family
+        self.bits = codec.bits
+        self.group_floor, self.group_top = codec.group_floor, codec.group_top
         self.exceptions: dict[int, PathException] = {}
         self._order = 0  # how many addresses there have been
         self.clear()
@@ -101,6 +108,15 @@ class IpState:
         # The preferred ones by (ifindex, order): of each link; of each device and of all devices, as if of mask 0.
         self._sources: dict[tuple[Device | None, int, int], list[tuple[int, int, Address]]] = {}
 
+    @property
+    def neighbours(self) -> NeighTable:
+        """The next hops of this family."""
+        return self.ns.neigh4
+
+    def default_ttl(self, dev: Device | None) -> int:
+        """The TTL of what is sent by `dev` when nobody asks for another."""
+        return self.ns.conf.ip_default_ttl
+
     # -- questions ------------------------------------------------------------------------------------------------
 
     def lookup(self, dst: int) -> Route | None:
@@ -124,6 +140,11 @@ class IpState:
         """The device by which `dst` is reached; None when it is not, or by another namespace."""
         route = self.lookup(dst)
         return route.dev if route is not None and route.type in (UNICAST, LOCAL) else None
+
+    def group_device(self, dst: int) -> Device | None:
+        """The device for a packet to a group that names none: that of the route there, as a rule the default route."""
+        found = self.main.lookup(dst)
+        return None if found is None else found.dev
 
     def held(self, dev: Device, address: int) -> tuple[Address, ...]:
         """The records of `address` on `dev`, whatever their state: one for each prefix length."""
@@ -397,7 +418,7 @@ class IpState:
     def learn_mtu(self, dst: int, mtu: int, now: int) -> None:
         """A Fragmentation Needed told the MTU of the path to `dst` (RFC 1191 3). It only ever shrinks, not below
         ``min_pmtu``, and what is known already lasts no longer for being told again."""
-        if self.is_local(dst) or self.is_broadcast(dst) or (self.family == V4 and is_multicast4(dst)):
+        if self.is_local(dst) or self.is_broadcast(dst) or self.codec.is_multicast(dst):
             return
         route = self.lookup(dst)
         mtu = max(mtu, self.ns.conf.min_pmtu)

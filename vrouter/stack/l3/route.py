@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vrouter.stack.base.addresses import BROADCAST4, is_multicast4
+from vrouter.stack.base.addresses import BROADCAST4
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l3.fib import (
     BLACKHOLE,
@@ -23,7 +23,7 @@ from vrouter.stack.l3.fib import (
     UNREACHABLE,
     Route,
 )
-from vrouter.stack.wire import icmp
+from vrouter.stack.l3.kinds import NET_UNREACHABLE, PROHIBITED, ROUTE_UNREACHABLE, SILENCE
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -31,21 +31,22 @@ if TYPE_CHECKING:
 
 
 class Refusal(NamedTuple):
-    """Why a packet is not carried on: drop reason, ICMP unreachable code (-1: silence), errno for a local sender."""
+    """Why a packet is not carried on: drop reason, kind of error that its sender is told (`SILENCE`: none), errno for a
+    local one."""
 
     reason: DropReason
-    code: int
+    kind: int
     errno: int
 
 
-NO_ROUTE: Final = Refusal(DropReason.IP_INNOROUTES, icmp.NET_UNREACHABLE, errno.ENETUNREACH)
-NO_FORWARDING: Final = Refusal(DropReason.FORWARDING_DISABLED, -1, errno.EHOSTUNREACH)
-BAD_SOURCE: Final = Refusal(DropReason.IP_OUTNOROUTES, -1, errno.EINVAL)
-NO_SOURCE: Final = Refusal(DropReason.NO_SOURCE_ADDR, -1, errno.EADDRNOTAVAIL)
+NO_ROUTE: Final = Refusal(DropReason.IP_INNOROUTES, NET_UNREACHABLE, errno.ENETUNREACH)
+NO_FORWARDING: Final = Refusal(DropReason.FORWARDING_DISABLED, SILENCE, errno.EHOSTUNREACH)
+BAD_SOURCE: Final = Refusal(DropReason.IP_OUTNOROUTES, SILENCE, errno.EINVAL)
+NO_SOURCE: Final = Refusal(DropReason.NO_SOURCE_ADDR, SILENCE, errno.EADDRNOTAVAIL)
 REFUSALS: Final[dict[int, Refusal]] = {
-    BLACKHOLE: Refusal(DropReason.ROUTE_BLACKHOLE, -1, errno.EINVAL),
-    UNREACHABLE: Refusal(DropReason.ROUTE_UNREACHABLE, icmp.HOST_UNREACHABLE, errno.EHOSTUNREACH),
-    PROHIBIT: Refusal(DropReason.ROUTE_PROHIBIT, icmp.COMM_PROHIBITED, errno.EACCES),
+    BLACKHOLE: Refusal(DropReason.ROUTE_BLACKHOLE, SILENCE, errno.EINVAL),
+    UNREACHABLE: Refusal(DropReason.ROUTE_UNREACHABLE, ROUTE_UNREACHABLE, errno.EHOSTUNREACH),
+    PROHIBIT: Refusal(DropReason.ROUTE_PROHIBIT, PROHIBITED, errno.EACCES),
 }
 
 
@@ -71,26 +72,26 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         return BAD_SOURCE
     if oif is not None and not oif.ready:
         return NO_ROUTE
-    if dst == BROADCAST4 or is_multicast4(dst):
+    codec = ip.codec
+    if ip.group_floor <= dst <= ip.group_top and (codec.is_multicast(dst) or dst == BROADCAST4):
         dev = oif
         if dev is None and src:
             owner = ip.owner(src)
             dev = owner.dev if owner is not None else None
         if dev is None:
-            found = ip.main.lookup(dst)
-            if found is None or found.dev is None:
+            dev = ip.group_device(dst)
+            if dev is None:
                 return NO_ROUTE
-            dev = found.dev
-        if src >> 24 == 127 and is_abroad(dev):
+        if codec.is_loopback(src) and is_abroad(dev):
             return BAD_SOURCE
         source = src or ip.select_source(dev, dst)
         if not source and dst != BROADCAST4:  # who asks for his address has none yet
             return NO_SOURCE
-        return group_route(ip, BROADCAST if dst == BROADCAST4 else MULTICAST, dst, dev, source), source
+        return group_route(ip, MULTICAST if codec.is_multicast(dst) else BROADCAST, dst, dev, source), source
     if dst == 0:
-        dst = src or 0x7F000001  # Linux: 0.0.0.0 means this host
-    elif dst >> 24 == 0 or dst >= 0xF0000000 or (dst in ip.zeros and dst not in ip.owners):
-        return NO_ROUTE  # RFC 1812 4.2.3.1 (4), 5.3.7: nobody's addresses
+        dst = src or codec.loopback  # Linux: 0.0.0.0 means this host
+    elif codec.is_unusable(dst) or (dst in ip.zeros and dst not in ip.owners):
+        return NO_ROUTE
     route = ip.lookup(dst)
     if oif is not None and (route is None or route.dev is not oif) and not ip.is_local(dst):
         route = ip.main.lookup_via(dst, oif)
@@ -101,8 +102,9 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
     refusal = REFUSALS.get(route.type)
     if refusal is not None:
         return refusal
-    if (src >> 24 == 127 or dst >> 24 == 127) and route.type != LOCAL and is_abroad(route.dev):
-        return NO_ROUTE if dst >> 24 == 127 else BAD_SOURCE
+    to_loopback = codec.is_loopback(dst)
+    if (to_loopback or codec.is_loopback(src)) and route.type != LOCAL and is_abroad(route.dev):
+        return NO_ROUTE if to_loopback else BAD_SOURCE
     source = src or route.src
     if not source or (not src and source not in ip.owners):  # a preferred source under conflict detection is not used
         source = ip.select_source(route.dev, dst if route.via < 0 else route.via)

@@ -11,6 +11,7 @@ from vrouter.stack.base.counters import new_drops as _new_drops
 from vrouter.stack.base.counters import new_stats
 from vrouter.stack.l2.acd import Acd
 from vrouter.stack.l2.neighbour import NeighTable
+from vrouter.stack.l3.codec import IPV4
 from vrouter.stack.l3.ip import IpState
 from vrouter.stack.l3.reassembly import Reassembler
 from vrouter.stack.l4.icmp import PingTable
@@ -79,7 +80,7 @@ class Tables:
         self.sockets: dict[Socket, None] = {}
         self.multicasters: dict[Socket, None] = {}  # those of them with multicast settings
         self.memberships: dict[tuple[int, Device], int] = {}  # (group, device) -> how many of them joined
-        self.ip4 = IpState(self.this, addr.V4)
+        self.ip4 = IpState(self.this, IPV4)
         self._neigh4: NeighTable | None = None
         self._acd: Acd | None = None
         self._udp: UdpTable | None = None
@@ -131,6 +132,10 @@ class Tables:
         if self._ping is None:
             self._ping = PingTable(self.this)
         return self._ping
+
+    def ip(self, family: int) -> IpState:
+        """The state of one IP family."""
+        return self.ip4 if family == addr.V4 else self.ip6
 
     def reassembler(self, ip: IpState) -> Reassembler:
         """The reassembly queues of one family."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.base.addresses import BROADCAST4, is_link_local4, is_multicast4
+from vrouter.stack.base.addresses import V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import (
@@ -16,10 +16,18 @@ from vrouter.stack.base.packet import (
 )
 from vrouter.stack.hooks import hooks as hook
 from vrouter.stack.l3 import fib
-from vrouter.stack.l3.forward import broadcasts, decrement, exceeds_mtu, forwards, redirect_gateway
-from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, icmp_input, redirect_target
-from vrouter.stack.l3.input import crossing_input, group_input, ipv4_input, martian_input
-from vrouter.stack.l3.options import options_input, options_output, reply_options
+from vrouter.stack.l3.forward import broadcasts, exceeds_mtu, forwards, redirect_gateway
+from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, redirect_target
+from vrouter.stack.l3.input import group_input
+from vrouter.stack.l3.kinds import (
+    BEYOND_SCOPE,
+    PORT_UNREACHABLE,
+    PROTO_UNREACHABLE,
+    REDIRECT,
+    TOO_BIG,
+    TTL_EXCEEDED,
+)
+from vrouter.stack.l3.options import options_output, reply_options
 from vrouter.stack.l3.route import (
     NO_FORWARDING,
     NO_ROUTE,
@@ -30,7 +38,7 @@ from vrouter.stack.l4.icmp import ping_error, ping_input
 from vrouter.stack.l4.membership import is_member
 from vrouter.stack.l4.udp import udp_error, udp_input
 from vrouter.stack.pipeline.settling import Settling
-from vrouter.stack.wire import icmp, ipv4
+from vrouter.stack.wire.ipv4 import PROTO_UDP
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -39,9 +47,6 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
 # Members of an IntEnum are looked up slowly: the path uses plain numbers.
-_IN_RECEIVES: Final = int(Stat.IpInReceives)
-_FORW: Final = int(Stat.IpForwDatagrams)
-_DELIVERS: Final = int(Stat.IpInDelivers)
 _CONSUMED: Final = int(Stat.AcctConsumed)
 _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
 _FORWARD, _DELIVER, _CROSS = fib.FORWARD, fib.DELIVER, fib.CROSS
@@ -63,36 +68,38 @@ class Inward(Settling):
             reason = ns.hooks.run(hook.INPUT, ns, pkt, now)
             if reason:
                 return self.drop(ns, pkt, reason)
-        if pkt.flags & IP_OPTIONS:  # RFC 1812 4.2.2.1: recorded on receipt too, with the address it was sent to
-            came_by = None if pkt.iif is None or pkt.iif.kind == "crossing" else pkt.iif
-            address = pkt.dst if ip.is_local(pkt.dst) else ip.select_source(came_by, pkt.src)
-            options_output(pkt, address, now, ip.owners)
-        ns.stats[_DELIVERS] += 1
+        codec = ip.codec
+        if pkt.flags & IP_OPTIONS:
+            reason, kind, info = codec.destination(ip, pkt)
+            if reason:
+                if kind >= 0:
+                    self.tell(ns, ip, pkt, kind, info, now)
+                return self.drop(ns, pkt, reason)
+        ns.stats[codec.delivers] += 1
         proto = pkt.proto
-        if proto == ipv4.PROTO_UDP:
+        if proto == PROTO_UDP:
             reason = udp_input(ns, pkt, now)
             if reason:
                 if reason == _NO_SOCKET:
-                    self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.PORT_UNREACHABLE, 0, now)
+                    self.tell(ns, ip, pkt, PORT_UNREACHABLE, 0, now)
                 self.drop(ns, pkt, reason)
-        elif proto == ipv4.PROTO_ICMP:
+        elif proto == codec.icmp_proto:
             self.icmp_input(ns, ip, pkt, now)
         else:
-            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE, 0, now)
+            self.tell(ns, ip, pkt, PROTO_UNREACHABLE, 0, now)
             self.drop(ns, pkt, DropReason.IP_NOPROTO)
 
     def reassemble(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> Packet | None:
         """The whole datagram when this was the missing piece; otherwise the fragment is kept, or dropped."""
         table = ns.reassembler(ip)
-        word = ipv4.flags_fragment(pkt.buf, pkt.l3)
         # Namespaces that cross into this one may use the same addresses, now or after one another: the short-cuts by
         # which a piece came (the objects, not their names) are part of what it belongs to.
-        key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3), pkt.origin)
-        ns.stats[Stat.IpReasmReqds] += 1
-        verdict = table.input(key, pkt, (word & ipv4.OFFSET_MASK) << 3, bool(word & ipv4.MF), now)
+        key, offset, more = ip.codec.fragment_key(pkt)
+        ns.stats[ip.codec.reasm_reqds] += 1
+        verdict = table.input(key, pkt, offset, more, now)
         self.settle_reassembly(ns, ip, now)
         if isinstance(verdict, Packet):
-            ns.stats[Stat.IpReasmOKs] += 1
+            ns.stats[ip.codec.reasm_oks] += 1
             return verdict
         if verdict > 0:
             self.drop(ns, pkt, verdict)
@@ -100,10 +107,10 @@ class Inward(Settling):
 
     def icmp_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """ICMP for us: answered, passed to the sockets it is about, or dropped."""
-        verdict = icmp_input(ip, pkt, now)
+        verdict = ip.codec.icmp_input(ip, pkt, now)
         if isinstance(verdict, int):
             if verdict:
-                ns.stats[Stat.IcmpInErrors] += verdict != DropReason.ICMP_IGNORED
+                ns.stats[ip.codec.in_errors] += verdict != DropReason.ICMP_IGNORED
                 return self.drop(ns, pkt, verdict)
         elif isinstance(verdict, Packet):
             options = reply_options(pkt) if pkt.flags & IP_OPTIONS else b""
@@ -122,13 +129,14 @@ class Inward(Settling):
     def news(self, ns: Netns, ip: IpState, pkt: Packet, news: ErrorNews, now: int) -> None:
         """An ICMP error about a packet of ours: the path learns, the socket is told."""
         quoted = news.quoted
-        if news.type == icmp.REDIRECT:
+        codec = ip.codec
+        if (news.type, 1) == codec.errors[REDIRECT]:
             if redirect_target(ip, pkt, news):
                 ip.learn_gateway(quoted.dst, news.info, now)
             return
-        tell = udp_error if quoted.proto == ipv4.PROTO_UDP else ping_error if quoted.proto == ipv4.PROTO_ICMP else None
+        tell = udp_error if quoted.proto == PROTO_UDP else ping_error if quoted.proto == codec.icmp_proto else None
         known = tell is not None and tell(ns, quoted, news.type, news.code, news.info, now, pkt.src)
-        if known and news.type == icmp.DEST_UNREACHABLE and news.code == icmp.FRAGMENTATION_NEEDED:
+        if known and (news.type, news.code) == codec.errors[TOO_BIG]:
             ip.learn_mtu(quoted.dst, news.info, now)  # RFC 5927 7.1: only about what a socket here sent
 
     def forward(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
@@ -136,18 +144,18 @@ class Inward(Settling):
         dev = route.dev
         assert dev is not None
         if pkt.ttl <= 1:
-            self.tell(ns, ip, pkt, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, 0, now)
+            self.tell(ns, ip, pkt, TTL_EXCEEDED, 0, now)
             return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
         mtu = exceeds_mtu(pkt, route, dev)
         if mtu:
-            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.FRAGMENTATION_NEEDED, mtu, now)
-            ns.stats[Stat.IpFragFails] += 1
+            self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
+            ns.stats[ip.codec.frag_fails] += 1
             return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
-        decrement(pkt)
+        ip.codec.decrement(pkt)
         if dev is pkt.iif:
             gateway = redirect_gateway(ip, pkt, route, dev)
             if gateway >= 0:
-                self.tell(ns, ip, pkt, icmp.REDIRECT, icmp.REDIRECT_HOST, gateway, now)
+                self.tell(ns, ip, pkt, REDIRECT, gateway, now)
         pkt.oif = dev
         pkt.nexthop = pkt.dst if route.via < 0 else route.via
         pkt.flags |= FORWARDED
@@ -155,15 +163,15 @@ class Inward(Settling):
             reason = ns.hooks.run(hook.FORWARD, ns, pkt, now)
             if reason:
                 return self.drop(ns, pkt, reason)
-        if pkt.flags & IP_OPTIONS:
+        if pkt.flags & IP_OPTIONS and pkt.family == V4:
             options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
-        ns.stats[_FORW] += 1
+        ns.stats[ip.codec.forw] += 1
         return self.send(ns, ip, pkt, dev, route.mtu or dev.mtu, now, group=route.type == fib.BROADCAST)
 
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""
         dst = pkt.dst
-        if dst >= 0xE0000000 and (dst == BROADCAST4 or is_multicast4(dst)):
+        if ip.group_floor <= dst <= ip.group_top:
             return self.group(ns, ip, pkt, now)
         route = ip.local.lookup(dst) or ip.main.lookup(dst)
         if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):
@@ -173,14 +181,17 @@ class Inward(Settling):
         action = route.action
         if action == _DELIVER:
             if route.type == fib.BROADCAST:
-                ns.stats[Stat.IpInBcastPkts] += 1
+                ns.stats[ip.codec.in_bcasts] += 1
                 if broadcasts(pkt, route):
                     return self.forward(ns, ip, pkt, route, now)
             return self.deliver(ns, ip, pkt, now)
         if not forwards(ns, pkt):
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
-        if is_link_local4(dst) or is_link_local4(pkt.src):
-            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)  # RFC 3927 2.6.2, 7
+        is_link_local = ip.codec.is_link_local
+        if is_link_local(dst) or is_link_local(pkt.src):  # RFC 3927 2.6.2, 7; RFC 4291 2.5.6
+            if not is_link_local(dst):
+                self.tell(ns, ip, pkt, BEYOND_SCOPE, 0, now)
+            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)
         if action == _FORWARD and route.dev is not ns.lo:  # by lo it would come round until its TTL is used up
             return self.forward(ns, ip, pkt, route, now)
         if action == _CROSS:
@@ -190,31 +201,32 @@ class Inward(Settling):
     def group(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """To everybody on the link (RFC 1812 5.3.5.1: never forwarded), or to a multicast group."""
         dst = pkt.dst
-        if is_multicast4(dst):
-            ns.stats[Stat.IpInMcastPkts] += 1
+        if ip.codec.is_multicast(dst):
+            ns.stats[ip.codec.in_mcasts] += 1
             if not is_member(ns, dst, pkt.iif):
                 return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
         else:
-            ns.stats[Stat.IpInBcastPkts] += 1
+            ns.stats[ip.codec.in_bcasts] += 1
         return self.deliver(ns, ip, pkt, now)
 
     def refuse(self, ns: Netns, ip: IpState, pkt: Packet, refusal: Refusal, now: int) -> None:
         """The packet ends here, and its sender may be told."""
-        if refusal.code >= 0:
-            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, refusal.code, 0, now)
+        if refusal.kind >= 0:
+            self.tell(ns, ip, pkt, refusal.kind, 0, now)
         self.drop(ns, pkt, refusal.reason)
 
     def ip_input(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, now: int) -> None:
         """Header checks, martians, PREROUTING."""
-        ns.stats[_IN_RECEIVES] += 1
-        reason = ipv4_input(pkt) or martian_input(ip, pkt, dev)
+        codec = ip.codec
+        ns.stats[codec.in_receives] += 1
+        reason = codec.input(pkt) or codec.martian(ip, pkt, dev)
         if reason:
             return self.drop(ns, pkt, reason)
         if pkt.flags & IP_OPTIONS:
-            reason, pointer = options_input(pkt)
+            reason, kind, info = codec.hop_input(ip, pkt)
             if reason:
-                if pointer >= 0:
-                    self.tell(ns, ip, pkt, icmp.PARAMETER_PROBLEM, 0, pointer << 24, now)
+                if kind >= 0:
+                    self.tell(ns, ip, pkt, kind, info, now)
                 return self.drop(ns, pkt, reason)
         if ns.hooks is not None:
             reason = ns.hooks.run(hook.PREROUTING, ns, pkt, now)
@@ -224,7 +236,7 @@ class Inward(Settling):
 
     def cross_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """An IP packet that another namespace handed over: it stands at the routing decision."""
-        reason = crossing_input(ip, pkt)
+        reason = ip.codec.crossing(ip, pkt)
         if reason:
             return self.drop(ns, pkt, reason)
         return self.route(ns, ip, pkt, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.base.addresses import is_multicast4
+from vrouter.stack.base.addresses import V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import IS_EGRESS, DropReason
 from vrouter.stack.base.packet import (
@@ -13,38 +13,34 @@ from vrouter.stack.base.packet import (
     DONT_FRAGMENT,
     FORWARDED,
     LOCAL_OUT,
+    ROUTER_ALERT,
     Packet,
 )
 from vrouter.stack.crossing import MAX_CROSSINGS, Crossing
 from vrouter.stack.egress import WORK_CROSS, WORK_LOCAL, Work, transmit
 from vrouter.stack.hooks import hooks as hook
-from vrouter.stack.l2.arp import solicit
+from vrouter.stack.l2.arp import solicit as arp_solicit
 from vrouter.stack.l2.ethernet import ethernet_output
 from vrouter.stack.l3 import fib
-from vrouter.stack.l3.fragment import fragment
-from vrouter.stack.l3.icmp import count_output
-from vrouter.stack.l3.icmp_error import IcmpLimiter, error_source, error_tos, may_answer, quote
+from vrouter.stack.l3.icmp_error import IcmpLimiter
+from vrouter.stack.l3.kinds import HOST_UNREACHABLE, PROHIBITED, REDIRECT
 from vrouter.stack.l3.options import options_output
-from vrouter.stack.l3.output import push_ipv4
 from vrouter.stack.l3.route import (
     NO_SOURCE,
     Refusal,
     route_output,
 )
 from vrouter.stack.l4.membership import is_member
-from vrouter.stack.wire import icmp
-from vrouter.stack.wire.ethernet import BROADCAST, multicast_mac4
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
-    from vrouter.stack.l2.neighbour import NeighTable
+    from vrouter.stack.l2.neighbour import Neigh, NeighTable
     from vrouter.stack.l3.fib import Route
     from vrouter.stack.l3.ip import IpState
     from vrouter.stack.netns import Netns
     from vrouter.stack.stack import Stack
 
 # Members of an IntEnum are looked up slowly: the path uses plain numbers.
-_OUT_REQUESTS: Final = int(Stat.IpOutRequests)
 _ORIGINATED: Final = int(Stat.AcctOriginated)
 _COPIES: Final = int(Stat.AcctCopies)
 _FRAGMENTS: Final = int(Stat.AcctFragments)
@@ -74,18 +70,21 @@ class Outward:
         else:
             port.count_drop(reason)
 
-    def tell(self, ns: Netns, ip: IpState, pkt: Packet, type_: int, code: int, rest: int, now: int) -> None:
-        """Send an ICMP error about `pkt` to its sender, if he may be told and the limits allow it."""
-        if not may_answer(ip, pkt):
+    def tell(self, ns: Netns, ip: IpState, pkt: Packet, kind: int, info: int, now: int) -> None:
+        """Send the error of `kind` (`l3.codec`) about `pkt` to its sender, if he may be told and limits allow it."""
+        codec = ip.codec
+        error = codec.errors[kind]
+        if error is None or not codec.may_answer(ip, pkt, kind):
             return
+        type_, code = error
         limiter = ip.limiter
         if limiter is None:
             limiter = ip.limiter = IcmpLimiter()
         if limiter.allow(ip, pkt.src, type_, code, now):
-            message = quote(pkt, type_, code, rest)
-            message.src = error_source(ip, pkt)
-            self.reply(ns, ip, message, now, tos=error_tos(pkt))
-        elif type_ != icmp.REDIRECT:  # advice that is not repeated is no loss: the packet itself goes its way
+            message = codec.quote(pkt, type_, code, codec.rest(kind, info))
+            message.src = codec.error_source(ip, pkt)
+            self.reply(ns, ip, message, now, tos=codec.error_tos(pkt))
+        elif kind != REDIRECT:  # advice that is not repeated is no loss: the packet itself goes its way
             unsent = Packet.for_payload(b"")
             unsent.iif = pkt.iif
             ns.stats[_ORIGINATED] += 1
@@ -110,8 +109,8 @@ class Outward:
         route, source = decision
         if not pkt.src:
             pkt.src = source
-        count_output(ns, pkt)
-        push_ipv4(ip, pkt, ns.conf.ip_default_ttl, tos, False, options)
+        ip.codec.count_output(ns, pkt)
+        ip.codec.push(ip, pkt, ip.default_ttl(route.dev), tos, False, options)
         if options:
             options_output(pkt, pkt.src, now, ip.owners, counts_overflow=False)
         return self.output(ns, ip, pkt, route, now)
@@ -122,7 +121,7 @@ class Outward:
         target = crossing.target
         if target is None or not crossing.accepted:
             crossing.denied += 1
-            self.tell(ns, ip, pkt, icmp.DEST_UNREACHABLE, icmp.COMM_PROHIBITED, 0, now)
+            self.tell(ns, ip, pkt, PROHIBITED, 0, now)
             return self.drop(ns, pkt, DropReason.CROSSING_DENIED)
         if pkt.crossings >= MAX_CROSSINGS:
             return self.drop(ns, pkt, DropReason.CROSSING_LOOP)
@@ -141,7 +140,8 @@ class Outward:
 
     def output(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """OUTPUT, and on by the route. A group's packet also comes back to the sockets here that want it."""
-        ns.stats[_OUT_REQUESTS] += 1
+        codec = ip.codec
+        ns.stats[codec.out_requests] += 1
         dev = route.dev
         pkt.oif = dev
         if ns.hooks is not None:
@@ -155,8 +155,7 @@ class Outward:
             pkt.oif = ns.lo
             return self.send(ns, ip, pkt, ns.lo, ns.lo.mtu, now)
         if route.type in (fib.BROADCAST, fib.MULTICAST):
-            stat = Stat.IpOutBcastPkts if route.type == fib.BROADCAST else Stat.IpOutMcastPkts
-            ns.stats[stat] += 1
+            ns.stats[codec.out_bcasts if route.type == fib.BROADCAST else codec.out_mcasts] += 1
             if self.loops(ns, pkt, route, dev):
                 copy = pkt.copy()
                 copy.iif, copy.oif = dev, None
@@ -189,40 +188,41 @@ class Outward:
         if pkt.end - pkt.start > mtu:
             if pkt.flags & DONT_FRAGMENT and pkt.flags & FORWARDED:
                 return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
-            pieces = fragment(pkt, mtu)
+            codec = ip.codec
+            pieces = codec.fragment(ip, pkt, mtu)
             ns.stats[_CONSUMED] += 1
             ns.stats[_FRAGMENTS] += len(pieces)
-            ns.stats[Stat.IpFragOKs] += 1
-            ns.stats[Stat.IpFragCreates] += len(pieces)
+            ns.stats[codec.frag_oks] += 1
+            ns.stats[codec.frag_creates] += len(pieces)
             for piece in pieces:
-                self.neighbour(ns, piece, dev, now, group)
+                self.neighbour(ns, ip, piece, dev, now, group)
             return None
-        return self.neighbour(ns, pkt, dev, now, group)
+        return self.neighbour(ns, ip, pkt, dev, now, group)
 
-    def neighbour(self, ns: Netns, pkt: Packet, dev: Device, now: int, group: bool) -> None:
+    def neighbour(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, now: int, group: bool) -> None:
         """The next hop's link address, known or to be found."""
         if not dev.ready:
             return self.drop(ns, pkt, DropReason.TX_DEV_READY)
         if dev.with_arp:
             if group:
-                link = multicast_mac4(pkt.dst) if is_multicast4(pkt.dst) else BROADCAST
-                ethernet_output(pkt, link + dev.mac, pkt.ethertype)
+                ethernet_output(pkt, ip.codec.link_group(pkt.dst) + dev.mac, pkt.ethertype)
             else:
-                neigh = dev.neigh4.get(pkt.nexthop)
+                known = dev.neigh4 if pkt.family == V4 else dev.neigh6
+                neigh = known.get(pkt.nexthop)
                 if neigh is None or now >= neigh.fresh_until:
-                    table = ns.neigh4
+                    table = ip.neighbours
                     verdict = table.output(dev, pkt.nexthop, pkt, now)
                     if verdict:
                         if verdict > 0:
                             self.drop(ns, pkt, verdict)
                         return self.settle_neighbours(ns, table, now)
-                    neigh = dev.neigh4[pkt.nexthop]
+                    neigh = known[pkt.nexthop]
                     if table.actions:
                         self.settle_neighbours(ns, table, now)
                 else:
                     neigh.used = now
                 if pkt.flags & CONFIRM:
-                    ns.neigh4.confirm(dev, pkt.nexthop, now)
+                    ip.neighbours.confirm(dev, pkt.nexthop, now)
                 ethernet_output(pkt, neigh.header, pkt.ethertype)
         reason = transmit(dev, pkt, now, self.egress, self.work)
         if reason:
@@ -231,11 +231,12 @@ class Outward:
 
     def settle_neighbours(self, ns: Netns, table: NeighTable, now: int) -> None:
         """Solicit, send what waited, and tell senders what cannot be sent (RFC 1812 5.2.7.1: host unreachable)."""
+        ip = ns.ip(table.family)
         while table.actions:
             actions, table.actions = table.actions, []
             for action in actions:
                 if action[0] == "solicit":
-                    self.originate_frame(ns, solicit(ns, *action[1:]), now)
+                    self.solicit(ns, *action[1:], now)
                 elif action[0] == "send":
                     pkt, neigh = action[1], action[2]
                     ethernet_output(pkt, neigh.header, pkt.ethertype)
@@ -245,9 +246,35 @@ class Outward:
                 else:
                     pkt, reason = action[1], action[2]
                     if reason == DropReason.NEIGH_FAILED:
-                        ns.ip4.gateway_failed(pkt.dst, pkt.nexthop)
-                        self.tell(ns, ns.ip4, pkt, icmp.DEST_UNREACHABLE, icmp.HOST_UNREACHABLE, 0, now)
+                        ip.gateway_failed(pkt.dst, pkt.nexthop)
+                        self.tell(ns, ip, pkt, HOST_UNREACHABLE, 0, now)
                     self.drop(ns, pkt, reason)
+
+    def solicit(self, ns: Netns, neigh: Neigh, unicast: bool, source: int, now: int) -> None:
+        """Ask for a neighbour's link address (RFC 826, RFC 4861 7.2.2)."""
+        if neigh.family == V4:
+            self.originate_frame(ns, arp_solicit(ns, neigh, unicast, source), now)
+        else:
+            self.originate_message(ns, ns.ip6, ns.ndp.solicit(neigh, unicast, source, now), now)
+
+    def originate_message(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """Send a message of a protocol that belongs to the link: by ``pkt.oif`` to ``pkt.dst``, which is on it."""
+        dev = pkt.oif
+        assert dev is not None
+        codec = ip.codec
+        ns.stats[_ORIGINATED] += 1
+        if pkt.proto == codec.icmp_proto:
+            codec.count_output(ns, pkt)
+        codec.push(ip, pkt, pkt.ttl, codec.link_tos, False, codec.router_alert if pkt.flags & ROUTER_ALERT else b"")
+        ns.stats[codec.out_requests] += 1
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.OUTPUT, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        group = ip.group_floor <= pkt.dst <= ip.group_top
+        ns.stats[codec.out_mcasts] += group
+        pkt.nexthop = pkt.dst
+        return self.send(ns, ip, pkt, dev, dev.mtu, now, group)
 
     def originate_frame(self, ns: Netns, pkt: Packet, now: int) -> None:
         """Send a complete frame made by layer 2."""

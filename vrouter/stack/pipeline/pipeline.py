@@ -29,10 +29,8 @@ from vrouter.stack.egress import WORK_CROSS, WORK_FRAME, WORK_LOOP, watch_ingres
 from vrouter.stack.l2.arp import arp_input
 from vrouter.stack.l2.ethernet import ethernet_input
 from vrouter.stack.l2.vnet import vnet_input
-from vrouter.stack.l3.output import push_ipv4
 from vrouter.stack.pipeline.inward import Inward
 from vrouter.stack.wire.ethernet import ETHERTYPE_ARP, ETHERTYPE_IPV4
-from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -62,7 +60,7 @@ class Pipeline(Inward):
             else:
                 ns = cast("Netns", where)
                 step = self.cross_input if kind == WORK_CROSS else self.deliver
-                step(ns, ns.ip4, pkt, now)
+                step(ns, ns.ip(pkt.family), pkt, now)
 
     def frame_input(self, dev: Device, pkt: Packet, now: int) -> None:
         """A frame from a wire or a veth's peer."""
@@ -111,7 +109,7 @@ class Pipeline(Inward):
             return self.drop(dev.ns, pkt, DropReason.DEV_READY)
         if dev.captures:
             watch_ingress(dev, pkt, now)
-        return self.ip_input(dev.ns, dev.ns.ip4, pkt, dev, now)
+        return self.ip_input(dev.ns, dev.ns.ip(pkt.family), pkt, dev, now)
 
     def arp_input(self, ns: Netns, dev: Device, pkt: Packet, now: int) -> None:
         """ARP is answered, learnt from, and consumed."""
@@ -130,10 +128,11 @@ class Pipeline(Inward):
         self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int, ttl: int, tos: int, dont_fragment: bool
     ) -> None:
         """A socket sends a segment by `route`; OSError EMSGSIZE when it may not be cut and is too large."""
-        size = pkt.end - pkt.start + 20
-        if size > (ip.path_mtu(route, pkt.dst, now) if dont_fragment else MAX_PACKET):
+        codec = ip.codec
+        size = pkt.end - pkt.start + codec.header
+        if size > (ip.path_mtu(route, pkt.dst, now) if dont_fragment else codec.max_packet):
             raise os_error(errno.EMSGSIZE)
         ns.stats[_ORIGINATED] += 1
-        push_ipv4(ip, pkt, ns.conf.ip_default_ttl if ttl < 0 else ttl, tos, dont_fragment)
+        codec.push(ip, pkt, ip.default_ttl(route.dev) if ttl < 0 else ttl, tos, dont_fragment, b"")
         self.output(ns, ip, pkt, route, now)
         self.run(now)

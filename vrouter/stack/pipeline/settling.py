@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.counters import Stat
+from vrouter.stack.l3.kinds import REASSEMBLY_EXCEEDED
 from vrouter.stack.pipeline.outward import Outward
-from vrouter.stack.wire import icmp
 
 if TYPE_CHECKING:
     from vrouter.stack.l3.ip import IpState
@@ -43,5 +43,5 @@ class Settling(Outward):
         actions, table.actions = table.actions, []
         for kind, pkt, reason in actions:
             if kind == "expired":  # RFC 792: the first fragment is there, so its sender can be told
-                self.tell(ns, ip, pkt, icmp.TIME_EXCEEDED, icmp.REASSEMBLY_EXCEEDED, 0, now)
+                self.tell(ns, ip, pkt, REASSEMBLY_EXCEEDED, 0, now)
             self.drop(ns, pkt, reason)

@@ -1,0 +1,254 @@
+"""What differs between the families, as one object for each: the pipeline and the tables ask it and have one body.
+
+An `IpCodec` is data and plain functions of one signature. `IPV4` is here; a namespace's `IpState` holds that of its
+family as ``codec``.
+
+Errors are told by kind (`kinds`): what has happened, in words that both families have. `IpCodec.errors` says with which
+ICMP type and code, and `IpCodec.rest` what stands in the message's second word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from vrouter.stack.base.addresses import BITS, BROADCAST4, V4, is_link_local4, is_multicast4
+from vrouter.stack.base.counters import Stat
+from vrouter.stack.l3 import forward, fragment, icmp_error, options, output
+from vrouter.stack.l3 import icmp as icmp_in
+from vrouter.stack.l3 import input as ip_in
+from vrouter.stack.l3.kinds import PARAMETER, SILENCE
+from vrouter.stack.wire import icmp, ipv4
+from vrouter.stack.wire.ethernet import BROADCAST, ETHERTYPE_IPV4, multicast_mac4
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vrouter.stack.base.packet import Packet
+    from vrouter.stack.l3.ip import IpState
+    from vrouter.stack.netns import Netns
+
+Error = tuple[int, int]
+
+
+class IpCodec:
+    """One family; see the modules of the functions for what they expect and set."""
+
+    __slots__ = (
+        "bits",
+        "can_broadcast",
+        "count_output",
+        "crossing",
+        "decrement",
+        "delivers",
+        "destination",
+        "error_source",
+        "error_tos",
+        "errors",
+        "ethertype",
+        "family",
+        "forw",
+        "frag_creates",
+        "frag_fails",
+        "frag_oks",
+        "fragment",
+        "fragment_key",
+        "group_floor",
+        "group_top",
+        "header",
+        "hop_input",
+        "icmp_input",
+        "icmp_proto",
+        "in_bcasts",
+        "in_errors",
+        "in_mcasts",
+        "in_receives",
+        "input",
+        "is_link_local",
+        "is_loopback",
+        "is_multicast",
+        "is_unusable",
+        "link_group",
+        "link_tos",
+        "loopback",
+        "martian",
+        "max_packet",
+        "may_answer",
+        "min_mtu",
+        "out_bcasts",
+        "out_mcasts",
+        "out_requests",
+        "push",
+        "quote",
+        "reasm_oks",
+        "reasm_reqds",
+        "rest",
+        "router_alert",
+    )
+
+    family: int
+    bits: int
+    ethertype: int
+    header: int  # bytes of the shortest header
+    min_mtu: int
+    max_packet: int
+    icmp_proto: int
+    loopback: int
+    group_floor: int  # destinations between these two are many
+    group_top: int
+    can_broadcast: bool
+    errors: tuple[Error | None, ...]  # by kind: ICMP type and code; None: there is no such message
+    in_receives: int
+    forw: int
+    delivers: int
+    out_requests: int
+    in_mcasts: int
+    out_mcasts: int
+    in_bcasts: int
+    out_bcasts: int
+    reasm_reqds: int
+    reasm_oks: int
+    frag_oks: int
+    frag_fails: int
+    frag_creates: int
+    in_errors: int
+    link_tos: int  # of what the family's own protocols say on a link
+    router_alert: bytes  # options with which to push a message that routers are to look at
+    input: Callable[[Packet], int]
+    martian: Callable[[IpState, Packet, Any], int]
+    crossing: Callable[[IpState, Packet], int]
+    hop_input: Callable[[IpState, Packet], tuple[int, int, int]]  # what every hop reads: reason, kind of error, info
+    destination: Callable[[IpState, Packet], tuple[int, int, int]]  # the same for what only the destination reads
+    push: Callable[[IpState, Packet, int, int, bool, bytes], None]
+    decrement: Callable[[Packet], None]
+    may_answer: Callable[[IpState, Packet, int], bool]
+    quote: Callable[[Packet, int, int, int], Packet]
+    rest: Callable[[int, int], int]  # (kind, info) -> the message's second word
+    error_source: Callable[[IpState, Packet], int]
+    error_tos: Callable[[Packet], int]
+    fragment: Callable[[IpState, Packet, int], list[Packet]]
+    fragment_key: Callable[[Packet], tuple[tuple[Any, ...], int, bool]]  # key, offset in bytes, more
+    icmp_input: Callable[[IpState, Packet, int], Any]
+    count_output: Callable[[Netns, Packet], None]  # of an ICMP message that is about to be sent
+    is_multicast: Callable[[int], bool]
+    is_link_local: Callable[[int], bool]
+    is_loopback: Callable[[int], bool]
+    is_unusable: Callable[[int], bool]  # nobody's, as a destination
+    link_group: Callable[[int], bytes]  # the MAC of a group
+
+    def __init__(self, **parts: Any) -> None:
+        for name in self.__slots__:
+            setattr(self, name, parts.pop(name))
+        assert not parts, parts
+
+
+def _rest4(kind: int, info: int) -> int:
+    return info << 24 if kind == PARAMETER else info
+
+
+def _hop_input4(ip: IpState, pkt: Packet) -> tuple[int, int, int]:
+    reason, pointer = options.options_input(pkt)
+    return reason, PARAMETER if pointer >= 0 else SILENCE, pointer
+
+
+def _destination4(ip: IpState, pkt: Packet) -> tuple[int, int, int]:
+    """RFC 1812 4.2.2.1: options are recorded on receipt too, with the address that the packet was sent to."""
+    came_by = None if pkt.iif is None or pkt.iif.kind == "crossing" else pkt.iif
+    address = pkt.dst if ip.is_local(pkt.dst) else ip.select_source(came_by, pkt.src)
+    options.options_output(pkt, address, ip.ns.stack.now, ip.owners)
+    return 0, SILENCE, 0
+
+
+def _fragment_key4(pkt: Packet) -> tuple[tuple[Any, ...], int, bool]:
+    word = ipv4.flags_fragment(pkt.buf, pkt.l3)
+    key = (pkt.src, pkt.dst, pkt.proto, ipv4.ident(pkt.buf, pkt.l3), pkt.origin)
+    return key, (word & ipv4.OFFSET_MASK) << 3, bool(word & ipv4.MF)
+
+
+def _link_group4(dst: int) -> bytes:
+    return multicast_mac4(dst) if is_multicast4(dst) else BROADCAST
+
+
+def _is_loopback4(address: int) -> bool:
+    return address >> 24 == 127
+
+
+def _is_unusable4(address: int) -> bool:
+    """RFC 1812 4.2.3.1 (4), 5.3.7: nobody's addresses."""
+    return address >> 24 == 0 or address >= 0xF0000000
+
+
+def _fragment4(ip: IpState, pkt: Packet, mtu: int) -> list[Packet]:
+    return fragment.fragment(pkt, mtu)
+
+
+def _may_answer4(ip: IpState, pkt: Packet, kind: int) -> bool:
+    return icmp_error.may_answer(ip, pkt)
+
+
+_UNREACHABLE = icmp.DEST_UNREACHABLE
+IPV4: Final = IpCodec(
+    family=V4,
+    bits=BITS[V4],
+    ethertype=ETHERTYPE_IPV4,
+    header=ipv4.MIN_HEADER,
+    min_mtu=68,
+    max_packet=ipv4.MAX_PACKET,
+    icmp_proto=ipv4.PROTO_ICMP,
+    loopback=0x7F000001,
+    group_floor=0xE0000000,
+    group_top=BROADCAST4,
+    can_broadcast=True,
+    errors=(
+        (_UNREACHABLE, icmp.NET_UNREACHABLE),
+        (_UNREACHABLE, icmp.HOST_UNREACHABLE),
+        (_UNREACHABLE, icmp.HOST_UNREACHABLE),
+        (_UNREACHABLE, icmp.COMM_PROHIBITED),
+        (_UNREACHABLE, icmp.PORT_UNREACHABLE),
+        (_UNREACHABLE, icmp.PROTOCOL_UNREACHABLE),
+        (icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED),
+        (icmp.TIME_EXCEEDED, icmp.REASSEMBLY_EXCEEDED),
+        (_UNREACHABLE, icmp.FRAGMENTATION_NEEDED),
+        (icmp.PARAMETER_PROBLEM, 0),
+        None,
+        None,
+        None,
+        (icmp.REDIRECT, icmp.REDIRECT_HOST),
+    ),
+    in_receives=int(Stat.IpInReceives),
+    forw=int(Stat.IpForwDatagrams),
+    delivers=int(Stat.IpInDelivers),
+    out_requests=int(Stat.IpOutRequests),
+    in_mcasts=int(Stat.IpInMcastPkts),
+    out_mcasts=int(Stat.IpOutMcastPkts),
+    in_bcasts=int(Stat.IpInBcastPkts),
+    out_bcasts=int(Stat.IpOutBcastPkts),
+    reasm_reqds=int(Stat.IpReasmReqds),
+    reasm_oks=int(Stat.IpReasmOKs),
+    frag_oks=int(Stat.IpFragOKs),
+    frag_fails=int(Stat.IpFragFails),
+    frag_creates=int(Stat.IpFragCreates),
+    in_errors=int(Stat.IcmpInErrors),
+    link_tos=icmp_error.TOS_INTERNETCONTROL,  # RFC 3376 4
+    router_alert=bytes((148, 4, 0, 0)),  # RFC 2113
+    count_output=icmp_in.count_output,
+    input=ip_in.ipv4_input,
+    martian=ip_in.martian_input,
+    crossing=ip_in.crossing_input,
+    hop_input=_hop_input4,
+    destination=_destination4,
+    push=output.push_ipv4,
+    decrement=forward.decrement,
+    may_answer=_may_answer4,
+    quote=icmp_error.quote,
+    rest=_rest4,
+    error_source=icmp_error.error_source,
+    error_tos=icmp_error.error_tos,
+    fragment=_fragment4,
+    fragment_key=_fragment_key4,
+    icmp_input=icmp_in.icmp_input,
+    is_multicast=is_multicast4,
+    is_link_local=is_link_local4,
+    is_loopback=_is_loopback4,
+    is_unusable=_is_unusable4,
+    link_group=_link_group4,
+)
