@@ -30,6 +30,7 @@ LOOPBACK_MTU: Final = 65536
 MIN_MTU: Final = 68  # RFC 791 3.2: every module forwards 68 bytes without fragmentation
 MAX_MTU: Final = 65521
 ALL_HOSTS_MAC: Final = bytes.fromhex("01005e000001")
+VIRTUAL_KINDS: Final = ("lo", "vlan", "bridge")  # their frames leave by another device, or come around
 TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
 
 
@@ -61,7 +62,10 @@ class Device:
     __slots__ = (
         "acd",
         "addresses",
+        "allmulti",
         "arp_busy_until",
+        "bridge",
+        "bridge_port",
         "captures",
         "carrier",
         "conf4",
@@ -72,6 +76,7 @@ class Device:
         "ifindex",
         "ifname",
         "kind",
+        "layered",
         "mac",
         "max_frame",
         "mtu",
@@ -81,6 +86,7 @@ class Device:
         "neigh_conf6",
         "ns",
         "offload",
+        "parent",
         "peer",
         "port",
         "ready",
@@ -90,6 +96,10 @@ class Device:
         "tx_bytes",
         "tx_packets",
         "up",
+        "vid",
+        "virtual",
+        "vlan_protocol",
+        "vlans",
         "vnet_hdr",
         "with_arp",
     )
@@ -112,6 +122,14 @@ class Device:
         self.acd = "announce"
         self.arp_busy_until = 0  # ns: when its allowance of ARP answers will be full again (l2.arp)
         self.peer: Device | None = None
+        self.virtual = kind in VIRTUAL_KINDS
+        self.layered = False  # a frame that comes in may belong to a device above: it has `vlans`, or is a bridge's port
+        self.vlans: dict[tuple[int, int], Device] | None = None  # the vlan devices above, by (TPID, VLAN id)
+        self.parent: Device | None = None  # of a vlan device: the one below
+        self.vid = self.vlan_protocol = 0  # of a vlan device: its tag
+        self.bridge_port: Any = None  # what it is to the bridge that it belongs to (l2.bridge.BridgePort)
+        self.bridge: Any = None  # of a bridge device: its ports and tables (l2.bridge.Bridge)
+        self.allmulti = 0  # how many want every group's frames
         self.captures: tuple[Any, ...] = ()  # who watches its frames (stack.capture)
         self.port: Any = None  # the driver's side of it
         self.addresses: list[Address] = []

@@ -100,6 +100,11 @@ class DropReason(IntEnum):
     NDP_INVALID = 58
     NDP_NOT_ON_LINK = 59
     NDP_RATELIMIT = 60
+    VLAN_NOT_ALLOWED = 61
+    BRIDGE_INGRESS_STP_STATE = 62
+    BRIDGE_STORM = 63
+    NO_TX_TARGET = 64
+    BPDU_INVALID = 65
 
 
 class DropInfo(NamedTuple):
@@ -126,6 +131,11 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.ETH_SRC_INVALID: DropInfo(_2, "group address as Ethernet source", "IEEE 802.3 3.2.3", _ERR),
     DropReason.OTHERHOST: DropInfo(_2, "frame for another station", "", _NRM),
     DropReason.UNHANDLED_PROTO: DropInfo(_2, "no handler for this EtherType", "", _NRM),
+    DropReason.VLAN_NOT_ALLOWED: DropInfo(_2, "bridge port is not a member of the frame's VLAN", "IEEE 802.1Q 6.9", _POL),
+    DropReason.BRIDGE_INGRESS_STP_STATE: DropInfo(_2, "bridge port does not forward", "IEEE 802.1D 7.4", _NRM),
+    DropReason.BRIDGE_STORM: DropInfo(_2, "more of these frames than the bridge port may flood", "", _POL),
+    DropReason.NO_TX_TARGET: DropInfo(_2, "bridge has no other port to send it by", "IEEE 802.1D 7.7", _NRM),
+    DropReason.BPDU_INVALID: DropInfo(_2, "malformed or own spanning tree message", "IEEE 802.1D 9.3.4", _ERR),
     DropReason.ARP_INVALID: DropInfo(_2, "malformed ARP", "RFC 826", _ERR),
     DropReason.ARP_NOT_ON_LINK: DropInfo(_2, "ARP not about an address of this device", "RFC 826", _NRM),
     DropReason.ARP_RATELIMIT: DropInfo(_2, "more ARP than the device answers", "", _POL),

@@ -26,6 +26,9 @@ class TimerKind(IntEnum):
     ROUTER_ADVERT = 6
     ROUTER_SOLICIT = 7
     AUTOCONF = 8
+    BRIDGE_AGE = 9
+    STP_TICK = 10
+    SNOOPING = 11
 
 
 class Timer:
