@@ -11,8 +11,10 @@ does with a header depends on who asks:
   the whole chain in it (RFC 7112), and what does an error message quote? In a later fragment it ends behind the
   fragment header, where data lies.
 
-Bounds: ``MAX_HEADERS`` headers, ``max_options`` options in each that are no padding, 7 bytes of padding in a row
-(RFC 8504 section 5.3). What RFC 7045 calls extension headers and nothing here implements (authentication, mobility,
+A second fragment header ends the walk; for the destination it is an error, since a packet is cut once.
+
+Bounds: ``MAX_HEADERS`` headers, 7 bytes of padding in a row, and what `Limits` says of the options (RFC 8504
+section 5.3). What RFC 7045 calls extension headers and nothing here implements (authentication, mobility,
 HIP, shim6) ends the chain as any other protocol does: with no one to take it, it is an unrecognised next header.
 
 Read first: RFC 8200 section 4, RFC 7112, RFC 5095, RFC 8504 section 5.3.
@@ -21,6 +23,7 @@ Read first: RFC 8200 section 4, RFC 7112, RFC 5095, RFC 8504 section 5.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vrouter.stack.wire import ipv6
 from vrouter.stack.wire.buffer import Buffer
@@ -32,6 +35,7 @@ SKIM = 2
 MAX_HEADERS = 16
 MAX_OPTIONS = 8
 MAX_PADDING = 7
+MAX_LENGTH = 8 + 255 * 8  # bytes of the longest header
 
 # What is wrong with a chain; all but PROBLEM are discarded in silence.
 NO_FAULT = 0
@@ -90,12 +94,25 @@ class Chain:
     action: int = ACTION_SKIP
 
 
+class Limits(NamedTuple):
+    """How many options that are no padding each header may have, and how many bytes (RFC 8504 section 5.3). A number
+    below 0 allows as many, and none of an unknown type."""
+
+    hop_by_hop_options: int = MAX_OPTIONS
+    hop_by_hop_length: int = MAX_LENGTH
+    destination_options: int = MAX_OPTIONS
+    destination_length: int = MAX_LENGTH
+
+
+DEFAULT_LIMITS = Limits()
+
+
 def is_extension(proto: int) -> bool:
     """Whether the walk goes on behind a header of this protocol."""
     return _EXTENSIONS >> proto & 1 == 1
 
 
-def walk(buf: Buffer, off: int, end: int, asker: int, max_options: int = MAX_OPTIONS) -> Chain:
+def walk(buf: Buffer, off: int, end: int, asker: int, limits: Limits = DEFAULT_LIMITS) -> Chain:
     """The chain of the packet whose IPv6 header is at ``off`` and which ends at ``end``; never raises.
 
     The buffer holds at least the IPv6 header. ``asker`` is ROUTER, DESTINATION or SKIM.
@@ -118,6 +135,10 @@ def walk(buf: Buffer, off: int, end: int, asker: int, max_options: int = MAX_OPT
             if end - at < ipv6.FRAGMENT_LEN:
                 chain.fault = MALFORMED
                 return chain
+            if chain.fragment >= 0:
+                if asker == DESTINATION:
+                    _report(chain, ERRONEOUS_FIELD, at - off)
+                return chain
             chain.fragment = at
             after = at + ipv6.FRAGMENT_LEN
             in_pieces = ipv6.fragment_offset(buf, at) or ipv6.fragment_more(buf, at)
@@ -131,7 +152,7 @@ def walk(buf: Buffer, off: int, end: int, asker: int, max_options: int = MAX_OPT
             if after > end:
                 chain.fault = MALFORMED
                 return chain
-            if not _header(buf, off, proto, at, after, chain, asker, max_options):
+            if not _header(buf, off, proto, at, after, chain, asker, limits):
                 return chain
         chain.headers += 1
         next_at, at, proto = at, after, buf[at]
@@ -144,7 +165,7 @@ def holds_upper_header(chain: Chain, end: int) -> bool:
     return chain.fault == NO_FAULT and end - chain.offset >= _UPPER_LEN.get(chain.proto, 1)
 
 
-def _header(buf: Buffer, off: int, proto: int, at: int, after: int, chain: Chain, asker: int, most: int) -> bool:
+def _header(buf: Buffer, off: int, proto: int, at: int, after: int, chain: Chain, asker: int, limits: Limits) -> bool:
     """Notes a header that lies whole in the packet, and judges it; whether the walk goes on."""
     if proto == ipv6.PROTO_ROUTING:
         chain.routing, chain.routing_type, chain.segments_left = at, buf[at + 2], buf[at + 3]
@@ -158,7 +179,16 @@ def _header(buf: Buffer, off: int, proto: int, at: int, after: int, chain: Chain
         chain.destination = at
     if proto != ipv6.PROTO_DSTOPTS:
         chain.cut_at, chain.cut_next_at = after, at
-    return asker == SKIM or proto == ipv6.PROTO_ROUTING or _options(buf, off, at, after, chain, most)
+    if asker == SKIM or proto == ipv6.PROTO_ROUTING:
+        return True
+    if proto == ipv6.PROTO_HOPOPTS:
+        most, longest = limits.hop_by_hop_options, limits.hop_by_hop_length
+    else:
+        most, longest = limits.destination_options, limits.destination_length
+    if after - at > longest:
+        chain.fault = LIMIT
+        return False
+    return _options(buf, off, at, after, chain, most)
 
 
 def _options(buf: Buffer, off: int, at: int, after: int, chain: Chain, most: int) -> bool:
@@ -190,7 +220,7 @@ def _options(buf: Buffer, off: int, at: int, after: int, chain: Chain, most: int
         else:
             padding = 0
             count += 1
-            if count > most:
+            if count > abs(most):
                 chain.fault = LIMIT
                 return False
             if in_hop_by_hop and kind == OPTION_ROUTER_ALERT:
@@ -198,6 +228,9 @@ def _options(buf: Buffer, off: int, at: int, after: int, chain: Chain, most: int
                     chain.fault = MALFORMED
                     return False
                 chain.router_alert = buf[at + 2] << 8 | buf[at + 3]
+            elif most < 0:
+                chain.fault = LIMIT
+                return False
             elif kind >> 6 != ACTION_SKIP:
                 _report(chain, UNRECOGNISED_OPTION, at - off, kind >> 6)
                 return False

@@ -10,7 +10,6 @@ Read first: RFC 4443, RFC 8200 section 8.1, RFC 4861 section 4, RFC 2710, RFC 38
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 
 from vrouter.stack.wire import checksum as _sums
@@ -102,24 +101,15 @@ def emit(
     set_checksum(buf, off, end, src, dst)
 
 
-@dataclass(slots=True)
-class QuotedPacket:
-    """The start of the packet that an ICMPv6 error is about, with the fields of `icmp.QuotedPacket`.
+class QuotedPacket(icmp.QuotedPacket):
+    """The start of the packet that an ICMPv6 error is about.
 
     ``proto`` is the upper-layer protocol behind the extension headers, ``data`` its first 8 octets. ``ident`` and
     ``fragment_offset`` (in units of 8 octets) are those of a fragment header, 0 without one. ``total_length`` counts
     the IPv6 header. Addresses have no zone: who knows the link of the error makes them scoped.
     """
 
-    src: int
-    dst: int
-    proto: int
-    sport: int
-    dport: int
-    ident: int
-    total_length: int
-    fragment_offset: int
-    data: bytes
+    __slots__ = ()
 
     @staticmethod
     def parse(buf: Buffer, off: int, end: int) -> QuotedPacket | None:
