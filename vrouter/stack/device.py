@@ -31,17 +31,34 @@ MIN_MTU: Final = 68  # RFC 791 3.2: every module forwards 68 bytes without fragm
 MAX_MTU: Final = 65521
 ALL_HOSTS_MAC: Final = bytes.fromhex("01005e000001")
 VIRTUAL_KINDS: Final = ("lo", "vlan", "bridge")  # their frames leave by another device, or come around
+FOREVER: Final = 1 << 62  # ns: later than any clock
 TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
 
 
 class Address:
-    """An address of a device: int `address` of `family`, prefix `length`; ``state``: tentative, preferred, conflict.
+    """An address of a device: int `address` of `family`, prefix `length`; ``state``: tentative, preferred, deprecated,
+    conflict. ``origin`` says who made it (static, kernel, ra); of an advertised one ``preferred_until`` and
+    ``valid_until`` are ns (RFC 4862 5.5.4), of the others `FOREVER`.
 
     ``scope`` is ip(8)'s word (global, link, host); ``broadcast`` the directed broadcast address, or -1 for none.
     ``active`` and ``order`` are `l3.ip`'s: whether its routes are made, and how many addresses there were before it.
     """
 
-    __slots__ = ("active", "address", "broadcast", "dev", "family", "length", "order", "probe", "scope", "state")
+    __slots__ = (
+        "active",
+        "address",
+        "broadcast",
+        "dev",
+        "family",
+        "length",
+        "order",
+        "origin",
+        "preferred_until",
+        "probe",
+        "scope",
+        "state",
+        "valid_until",
+    )
 
     def __init__(self, dev: Device, family: int, address: int, length: int, scope: str, broadcast: int) -> None:
         self.dev = dev
@@ -53,6 +70,8 @@ class Address:
         self.state = "preferred"
         self.active = False
         self.order = 0
+        self.origin = "static"
+        self.preferred_until = self.valid_until = FOREVER
         self.probe: Any = None  # conflict detection under way (l2.acd), plain data of that layer
 
 
@@ -82,6 +101,7 @@ class Device:
         "mtu",
         "name",
         "neigh4",
+        "neigh6",
         "neigh_conf",
         "neigh_conf6",
         "ns",
@@ -123,7 +143,7 @@ class Device:
         self.arp_busy_until = 0  # ns: when its allowance of ARP answers will be full again (l2.arp)
         self.peer: Device | None = None
         self.virtual = kind in VIRTUAL_KINDS
-        self.layered = False  # a frame that comes in may belong to a device above: it has `vlans`, or is a bridge's port
+        self.layered = False  # what comes in may belong to a device above: it has `vlans`, or is a bridge's port
         self.vlans: dict[tuple[int, int], Device] | None = None  # the vlan devices above, by (TPID, VLAN id)
         self.parent: Device | None = None  # of a vlan device: the one below
         self.vid = self.vlan_protocol = 0  # of a vlan device: its tag
@@ -134,6 +154,7 @@ class Device:
         self.port: Any = None  # the driver's side of it
         self.addresses: list[Address] = []
         self.neigh4: dict[int, Any] = {}  # next hop -> l2.neighbour.Neigh
+        self.neigh6: dict[int, Any] = {}
         self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1}  # group MAC -> how many joined it (RFC 1112 7.2)
         self.conf4: DevConf4 = DEFAULT_DEV4
         self.conf6: DevConf6 = default_dev6(kind)
