@@ -116,6 +116,9 @@ class Stat(IntEnum):
     Icmp6OutNeighborAdvertisements = 91
     Icmp6OutRedirects = 92
     Icmp6OutMLDv2Reports = 93
+    Udp6InDatagrams = 94
+    Udp6OutDatagrams = 95
+    Udp6NoPorts = 96
 
 
 N_STATS: Final = len(Stat)
