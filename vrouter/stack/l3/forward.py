@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vrouter.stack.base.packet import DONT_FRAGMENT
 from vrouter.stack.l3.fib import UNICAST
 from vrouter.stack.wire.ipv4 import decrement_ttl
+from vrouter.stack.wire.ipv6 import decrement_hop_limit
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -44,6 +45,11 @@ def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
 def decrement(pkt: Packet) -> None:
     """Take one from the TTL (RFC 1812 5.3.1); the caller has seen that it was more than one."""
     pkt.ttl = decrement_ttl(pkt.buf, pkt.l3)
+
+
+def decrement6(pkt: Packet) -> None:
+    """Take one from the hop limit (RFC 8200 3); the caller has seen that it was more than one."""
+    pkt.ttl = decrement_hop_limit(pkt.buf, pkt.l3)
 
 
 def redirect_gateway(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
