@@ -11,7 +11,7 @@ from vrouter.stack.base.events import EventKind
 from vrouter.stack.base.names import check_device
 from vrouter.stack.device import ALL_HOSTS_MAC, DEFAULT_MTU, LOOPBACK_MTU, MAX_MTU, MIN_MTU, Device
 from vrouter.stack.netns.addresses import Addresses
-from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH
+from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DEFAULT_NEIGH6, default_dev6
 
 DEVICE_KINDS: Final = ("tap", "veth")  # besides lo, which every namespace has from the start
 
@@ -111,7 +111,8 @@ class Devices(Addresses):
         dev.ifindex = self._next_ifindex
         self._next_ifindex += 1
         dev.removed = False
-        dev.conf4, dev.neigh_conf = DEFAULT_DEV4, DEFAULT_NEIGH
+        dev.conf4, dev.conf6 = DEFAULT_DEV4, default_dev6(dev.kind)
+        dev.neigh_conf, dev.neigh_conf6 = DEFAULT_NEIGH, DEFAULT_NEIGH6
         dev.groups = {ALL_HOSTS_MAC: 1}
         self._enter(dev)
         if self._sysctl is not None:

@@ -1,10 +1,11 @@
 """Settings of a namespace under their Linux names, and the plain values that the data path reads.
 
-    names        check, names                what settings there are, and what is wrong with a value
-    table        SysctlTable                 the settings of one namespace by name: a mapping
-    records      NsConf, DevConf6, …         what the data path reads
+names        check, names                what settings there are, and what is wrong with a value
+table        SysctlTable                 the settings of one namespace by name: a mapping
+records      NsConf, DevConf6, …         what the data path reads
 """
 
+from vrouter.stack.sysctl.names import check, names
 from vrouter.stack.sysctl.records import (
     DEFAULT_DEV4,
     DEFAULT_DEV6,
@@ -18,7 +19,7 @@ from vrouter.stack.sysctl.records import (
     NsConf,
     default_dev6,
 )
-from vrouter.stack.sysctl.table import SysctlTable, check, names
+from vrouter.stack.sysctl.table import SysctlTable
 
 __all__ = [
     "DEFAULT_DEV4",

@@ -226,6 +226,7 @@ class NsConf:
 DEFAULT_DEV4: Final = DevConf4()
 DEFAULT_DEV6: Final = DevConf6()
 VETH_DEV6: Final = DevConf6(dad_transmits=0)  # who is at the other end is configured, not found out
+LO_DEV6: Final = DevConf6(accept_dad=0)
 DEFAULT_NEIGH: Final = NeighConf()
 DEFAULT_NEIGH6: Final = NeighConf(locktime=0)
 DEFAULT_NS: Final = NsConf()
@@ -233,4 +234,6 @@ DEFAULT_NS: Final = NsConf()
 
 def default_dev6(kind: str) -> DevConf6:
     """What IPv6 does at a device of a kind (tap, veth …) before anybody writes a setting."""
-    return VETH_DEV6 if kind == "veth" else DEFAULT_DEV6
+    if kind == "veth":
+        return VETH_DEV6
+    return LO_DEV6 if kind == "lo" else DEFAULT_DEV6

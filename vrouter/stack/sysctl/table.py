@@ -1,18 +1,22 @@
-"""Settings of a namespace under their Linux names, and the plain values that the data path reads.
+"""The settings of one namespace by name: where somebody writes, and the data path's objects are replaced.
 
-The data path never looks a setting up by name. It reads attributes of three immutable objects, which are replaced and
-never changed when somebody writes: `NsConf` (one for each namespace), `DevConf4` and `NeighConf` (one for each device).
-All who have the same values share one object: until the first write that is the default of this module.
+`SysctlTable` is made only for a namespace whose settings somebody looks at. It stores what was written and works out
+the effective values as Linux does:
 
-`SysctlTable` is the writing side: a mapping from names to values, made only for a namespace whose settings somebody
-looks at. It stores what differs from the default and works out the effective values as Linux does:
-
-- ``net.ipv4.conf.all.X`` and ``net.ipv4.conf.DEV.X`` are combined by a rule of each setting (`Rule`).
-- ``…default.X`` is what new devices start with. It also reaches the devices that exist, except those that have an
-  address or a value of their own.
+- ``conf.all.X`` and ``conf.DEV.X`` are combined by a rule of each setting (`settings.Rule`). With IPv6 most have the
+  device's own alone; but writes to ``all.forwarding``, ``all.disable_ipv6`` and ``all.addr_gen_mode`` go to ``default``
+  and to each device, those to ``all.force_forwarding`` to each device.
+- ``default.X`` is what new devices start with. With IPv4 and for neighbours it also reaches the devices that exist,
+  except those that have a value of their own or, IPv4's, an address.
 - ``net.ipv4.ip_forward`` and ``net.ipv4.conf.all.forwarding`` are one; a change sets forwarding of ``default`` and of
   each device, and makes ``all.accept_redirects`` the opposite (a router does not believe redirects, RFC 1812 5.2.7.2).
   ``default.forwarding`` alone reaches new devices only.
+- ``net.ipv6.conf.all.forwarding`` is whether packets are forwarded at all, except where `force_forwarding` is on; off
+  it also takes that back.
+- A ``stable_secret`` that is written turns `addr_gen_mode` to 2, at ``default`` that of each device.
+- ``mtu`` is the device's until it is written, and never more.
+
+What has changed at a device is told to ``conf6_changed``, so that addresses and advertisements may follow.
 
 Deviation: Linux stores any integer in most of these; here only documented values are taken, so that a slip of the pen
 is an error. Linux has one ``net.core.*mem*``, ``neigh.default`` and ``ip_default_ttl`` for all or most namespaces; here
@@ -21,136 +25,43 @@ each namespace has its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
-from difflib import get_close_matches
-from enum import Enum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
-from vrouter.stack.sysctl.records import DEFAULT_DEV4, DEFAULT_NEIGH, MS, SECOND, DevConf4, NeighConf, NsConf
-
-_USER_HZ: Final = 10_000_000  # Linux's unit of locktime: 1/100 s
-_MAX: Final = 2**31 - 1
-_SHARED_MAX: Final = 64
-
-
-class Rule(Enum):
-    """How ``all`` and a device's own value make the effective one."""
-
-    OWN = "the device's own alone"
-    MAX = "the larger of both"
-    AND = "both must be on"
-    OR = "one of both suffices"
-    REDIRECTS = "both must be on while the device forwards, else one suffices"
-
-
-class Setting(NamedTuple):
-    """One setting: default and bounds as written by the user; ``unit`` is its ns, 0 when it is no time."""
-
-    key: str
-    default: int | str
-    low: int = 0
-    high: int = 1
-    unit: int = 0
-    rule: Rule = Rule.OWN
-
-    @property
-    def attribute(self) -> str:
-        """The attribute of the conf object that holds it."""
-        return self.key.removesuffix("_ms")
-
-    def value(self, raw: int) -> int:
-        """What the data path reads for `raw`."""
-        if self.unit:
-            return raw * self.unit
-        return bool(raw) if (self.low, self.high) == (0, 1) else raw
-
-
-CONF_SETTINGS: Final = (
-    Setting("forwarding", 0),
-    Setting("rp_filter", 0, high=2, rule=Rule.MAX),
-    Setting("accept_redirects", 1, rule=Rule.REDIRECTS),
-    Setting("secure_redirects", 1, rule=Rule.OR),
-    Setting("shared_media", 1, rule=Rule.OR),
-    Setting("send_redirects", 1, rule=Rule.OR),
-    Setting("accept_local", 0, rule=Rule.OR),
-    Setting("route_localnet", 0, rule=Rule.OR),
-    Setting("bc_forwarding", 0, rule=Rule.AND),
-    Setting("proxy_arp", 0, rule=Rule.OR),
-    Setting("arp_filter", 0, rule=Rule.OR),
-    Setting("arp_ignore", 0, high=8, rule=Rule.MAX),
-    Setting("arp_announce", 0, high=2, rule=Rule.MAX),
-    Setting("arp_accept", 0, high=2, rule=Rule.MAX),
+from vrouter.stack.sysctl.names import GROUPS, NS_SETTINGS, count, find, names
+from vrouter.stack.sysctl.records import (
+    DEFAULT_DEV4,
+    DEFAULT_NEIGH,
+    DEFAULT_NEIGH6,
+    DevConf4,
+    DevConf6,
+    NeighConf,
+    NsConf,
+    default_dev6,
 )
-NEIGH_SETTINGS: Final = (
-    Setting("base_reachable_time_ms", 30000, 1, _MAX, MS),
-    Setting("retrans_time_ms", 1000, 10, _MAX, MS),  # below 10 ms Linux takes 10 ms
-    Setting("delay_first_probe_time", 5, 0, _MAX, SECOND),
-    Setting("gc_stale_time", 60, 1, _MAX, SECOND),
-    Setting("locktime", 100, 0, _MAX, _USER_HZ),
-    Setting("mcast_solicit", 3, 1, 255),
-    Setting("ucast_solicit", 3, 0, 255),
-    Setting("unres_qlen", 101, 0, 65535),
-)
-NS_SETTINGS: Final[dict[str, Setting]] = {
-    f"{scope}.{setting.key}": setting
-    for scope, settings in (
-        (
-            "net.ipv4",
-            (
-                Setting("ip_forward", 0),
-                Setting("ip_default_ttl", 64, 1, 255),
-                Setting("ip_local_port_range", "32768\t60999"),
-                Setting("ip_local_reserved_ports", ""),
-                Setting("ipfrag_high_thresh", 4 * 1024 * 1024, 0, 2**40),
-                Setting("ipfrag_time", 30, 1, _MAX, SECOND),
-                Setting("icmp_echo_ignore_all", 0),
-                Setting("icmp_echo_ignore_broadcasts", 1),
-                Setting("icmp_errors_use_inbound_ifaddr", 0),
-                Setting("icmp_ratelimit", 1000, 0, _MAX, MS),
-                Setting("icmp_ratemask", 6168, -(2**31), _MAX),
-                Setting("icmp_msgs_per_sec", 1000, 0, _MAX),
-                Setting("icmp_msgs_burst", 50, 0, _MAX),
-            ),
-        ),
-        ("net.ipv4.route", (Setting("min_pmtu", 552, 68, 65535), Setting("mtu_expires", 600, 1, _MAX, SECOND))),
-        (
-            "net.ipv4.neigh.default",
-            (
-                Setting("gc_thresh1", 128, 0, _MAX),
-                Setting("gc_thresh2", 512, 0, _MAX),
-                Setting("gc_thresh3", 1024, 1, _MAX),
-                Setting("gc_interval", 30, 1, _MAX, SECOND),
-            ),
-        ),
-        (
-            "net.core",
-            (
-                Setting("rmem_default", 212992, 2304, _MAX),
-                Setting("rmem_max", 4194304, 2304, _MAX),
-                Setting("wmem_default", 212992, 4608, _MAX),
-                Setting("wmem_max", 4194304, 4608, _MAX),
-            ),
-        ),
-    )
-    for setting in settings
-}
-_CONF: Final = "net.ipv4.conf."
-_NEIGH: Final = "net.ipv4.neigh."
-_FAMILIES: Final[dict[str, dict[str, Setting]]] = {
-    _CONF: {setting.key: setting for setting in CONF_SETTINGS},
-    _NEIGH: {setting.key: setting for setting in NEIGH_SETTINGS},
-}
+from vrouter.stack.sysctl.settings import DEFAULT, DEVICES, Group, Rule, Setting, Text
+from vrouter.stack.sysctl.settings_v4 import CONF4, NEIGH4
+from vrouter.stack.sysctl.settings_v6 import CONF6, MIN_MTU6
+from vrouter.stack.sysctl.values import attribute, clean
+
+Conf: TypeAlias = DevConf4 | DevConf6 | NeighConf
+
+_SHARED_MAX: Final = 256
 _FORWARD: Final = "net.ipv4.ip_forward"
 
 
-class _Port(Protocol):
+class Port(Protocol):
     """What the table needs of a device."""
 
     name: str
+    kind: str
+    mtu: int
     conf4: DevConf4
+    conf6: DevConf6
     neigh_conf: NeighConf
-    addresses: list[Any]
+    neigh_conf6: NeighConf
+    addresses: Any  # that have a `family`
 
 
 class _Owner(Protocol):
@@ -159,277 +70,220 @@ class _Owner(Protocol):
     conf: NsConf
 
     @property
-    def devices(self) -> Mapping[str, _Port]: ...
-
-
-def names(devices: Collection[str] = ("DEV",)) -> list[str]:
-    """Every name that there is, sorted, with `devices` beside ``all`` and ``default``."""
-    found = list(NS_SETTINGS)
-    for prefix, settings in _FAMILIES.items():
-        scopes = ("all", "default", *devices) if prefix == _CONF else ("default", *devices)
-        found += [f"{prefix}{scope}.{key}" for scope in scopes for key in settings]
-    return sorted(found)
-
-
-def check(name: str, value: object, devices: Collection[str] = ()) -> str | None:
-    """What is wrong with setting `name` to `value` in a namespace that has `devices` (and lo), or None."""
-    try:
-        setting = _find(name, {*devices, "lo"})[0]
-        _clean(name, setting, value)
-    except KeyError as error:
-        return str(error.args[0])
-    except ValueError as error:
-        return str(error)
-    return None
+    def devices(self) -> Mapping[str, Any]: ...  # of Port
 
 
 class SysctlTable(MutableMapping[str, int | str]):
     """The settings of one namespace by name.
 
-    Values are ``int``, or ``str`` for port ranges; a number may also be written as text. An unknown name (or a device
-    that is not there) raises KeyError with a suggestion, a value out of bounds ValueError. ``del`` puts the default
-    back.
+    Values are ``int``, or ``str`` for lists and secrets; a number may also be written as text. An unknown name (or a
+    device that is not there) raises KeyError with a suggestion, a value out of bounds ValueError. ``del`` puts the
+    default back. ``conf6_changed(dev, before)`` is called after a device's ``conf6`` has been replaced by a write.
     """
 
-    __slots__ = ("_confs", "_ns", "_set")
+    __slots__ = ("_ns", "_set", "_shared", "conf6_changed")
 
-    def __init__(self, ns: _Owner) -> None:
+    def __init__(self, ns: _Owner, conf6_changed: Callable[[Any, DevConf6], None] | None = None) -> None:
         self._ns = ns
         self._set: dict[str, int | str] = {}  # full name -> value, where it is not the default or was written
-        self._confs: dict[tuple[int, ...], DevConf4 | NeighConf] = {}  # so that devices share equal objects
+        self._shared: dict[Conf, Conf] = {}  # so that devices share equal objects
+        self.conf6_changed = conf6_changed
 
     # -------------------------------------------------------------------------------------------------- the mapping
 
     def __getitem__(self, name: str) -> int | str:
-        setting, prefix, scope = _find(name, self._ns.devices)
-        if prefix:
-            return self._raw(prefix, scope, setting)
-        return self._set.get(name, setting.default)
+        setting, group, scope = find(name, self._ns.devices)
+        if group is None:
+            return self._set.get(name, setting.default)
+        value = self._raw(group, scope, setting)
+        if group is CONF6 and setting.key == "mtu":
+            if scope not in self._ns.devices:
+                return value or MIN_MTU6
+            mtu: int = self._ns.devices[scope].mtu
+            return min(int(value) or mtu, mtu)
+        return value
 
     def __setitem__(self, name: str, value: int | str) -> None:
-        setting, prefix, scope = _find(name, self._ns.devices)
-        value = _clean(name, setting, value)
-        if name == _FORWARD or name == f"{_CONF}all.forwarding":
-            self._set_forward(int(value))
-        elif not prefix:
-            self._set[name] = value
-            change: dict[str, Any] = {setting.attribute: _attribute(setting, value)}
-            self._change(change)
-        elif scope == "default":
-            self._set_default(prefix, setting, int(value))
-        else:
-            self._set[name] = value
-            self._refresh(prefix, None if scope == "all" else self._ns.devices[scope])
+        setting, group, scope = find(name, self._ns.devices)
+        self._write(name, setting, group, scope, clean(name, setting, value))
 
     def __delitem__(self, name: str) -> None:
-        self[name] = _find(name, self._ns.devices)[0].default
+        setting, group, scope = find(name, self._ns.devices)
+        if setting.read_only:
+            clean(name, setting, setting.default)
+        self._write(name, setting, group, scope, setting.default if group is None else self._initial(scope, setting))
 
     def __iter__(self) -> Iterator[str]:
         return iter(names(self._ns.devices))
 
     def __len__(self) -> int:
-        devices = len(self._ns.devices)
-        return len(NS_SETTINGS) + (devices + 2) * len(CONF_SETTINGS) + (devices + 1) * len(NEIGH_SETTINGS)
+        return count(len(self._ns.devices))
 
     def __repr__(self) -> str:
         return f"<SysctlTable, {len(self._set)} of {len(self)} written>"
 
     # -------------------------------------------------------------------------------------------------- devices
 
-    def device_added(self, dev: _Port) -> None:
+    def device_added(self, dev: Port) -> None:
         """Give a device that has come what ``default`` says, as its own; ``ns.devices`` holds it already."""
-        for prefix, settings in _FAMILIES.items():
-            for key in settings:
-                value = self._set.get(f"{prefix}default.{key}")
+        for group in GROUPS:
+            for key, setting in group.settings.items():
+                value = self._set.get(f"{group.prefix}default.{key}") if setting.inherited else None
                 if value is not None:
-                    self._set[f"{prefix}{dev.name}.{key}"] = value
-        dev.conf4, dev.neigh_conf = self.effective(dev.name)
+                    self._set[f"{group.prefix}{dev.name}.{key}"] = value
+        if self._set.get(f"{CONF6.prefix}default.stable_secret"):
+            self._set[f"{CONF6.prefix}{dev.name}.addr_gen_mode"] = 2
+        dev.conf4, dev.conf6 = DEFAULT_DEV4, default_dev6(dev.kind)
+        dev.neigh_conf, dev.neigh_conf6 = DEFAULT_NEIGH, DEFAULT_NEIGH6
+        if self._set:
+            for group in GROUPS:
+                for setting in group.settings.values():
+                    self._refresh(group, setting, (dev,), tell=False)
 
     def device_removed(self, name: str) -> None:
         """Forget the settings of a device that has gone."""
-        for prefix, settings in _FAMILIES.items():
-            for key in settings:
-                self._set.pop(f"{prefix}{name}.{key}", None)
+        for group in GROUPS:
+            for key in group.settings:
+                self._set.pop(f"{group.prefix}{name}.{key}", None)
 
-    def effective(self, device: str) -> tuple[DevConf4, NeighConf]:
-        """The conf objects for the device of this name, shared among all that have the same values."""
-        return self._effective_conf(device), self._effective_neigh(device)
+    def multicast_routing(self, family: int, scope: str, on: bool) -> None:
+        """Show whether multicast is forwarded at a device, or in the namespace at all (`scope` is "all")."""
+        prefix = CONF4.prefix if family == 4 else CONF6.prefix
+        self._set[f"{prefix}{scope}.mc_forwarding"] = int(on)
 
     # -------------------------------------------------------------------------------------------------- inner works
 
-    def _raw(self, prefix: str, scope: str, setting: Setting) -> int:
+    def _initial(self, scope: str, setting: Setting) -> int | str:
+        """The default of a setting at a scope."""
+        if scope in ("all", "default"):
+            return setting.default if setting.at_all is None or scope != "all" else setting.at_all
+        for kind, value in setting.at_kinds:
+            if self._ns.devices[scope].kind == kind:
+                return value
+        return setting.default
+
+    def _raw(self, group: Group, scope: str, setting: Setting) -> int | str:
         """A value as it stands at ``all``, ``default`` or a device."""
-        value = self._set.get(f"{prefix}{scope}.{setting.key}")
-        if value is None and scope != "all" and setting.key != "forwarding":
-            value = self._set.get(f"{prefix}default.{setting.key}")
-        return int(setting.default if value is None else value)
+        value = self._set.get(f"{group.prefix}{scope}.{setting.key}")
+        if value is None and group.reaches and scope != "all" and setting.key != "forwarding":
+            value = self._set.get(f"{group.prefix}default.{setting.key}")
+        return self._initial(scope, setting) if value is None else value
+
+    def _write(self, name: str, setting: Setting, group: Group | None, scope: str, value: int | str) -> None:
+        if name == _FORWARD or (group is CONF4 and scope == "all" and setting.key == "forwarding"):
+            self._set_forward(int(value))
+        elif group is None:
+            self._set[name] = value
+            self._set_conf(setting, value)
+        elif scope == "default":
+            self._set_default(group, setting, value)
+        elif scope == "all":
+            self._set_all(group, setting, value)
+        else:
+            self._set_device(group, setting, (self._ns.devices[scope],), value)
+        if setting.text is Text.SECRET and value:
+            mode = CONF6.settings["addr_gen_mode"]
+            which = self._ns.devices.values() if scope == "default" else (self._ns.devices[scope],)
+            self._set_device(CONF6, mode, which, 2)
+
+    def _set_conf(self, setting: Setting, value: int | str) -> None:
+        """Put a value of the namespace into its conf object."""
+        conf = self._ns.conf
+        family, _, key = (setting.attribute or setting.key).rpartition(".")
+        change: dict[str, Any] = {key: attribute(setting, value)}
+        if family:
+            change = {family: replace(conf.v4 if family == "v4" else conf.v6, **change)}
+        self._ns.conf = replace(conf, **change)
 
     def _set_forward(self, on: int) -> None:
         if on == self._set.get(_FORWARD, 0):  # Linux: writing what is there already touches no device
             return
         self._set[_FORWARD] = on
-        self._set[f"{_CONF}all.accept_redirects"] = 1 - on
+        self._set[f"{CONF4.prefix}all.accept_redirects"] = 1 - on
         for scope in ("all", "default", *self._ns.devices):
-            self._set[f"{_CONF}{scope}.forwarding"] = on
-        self._change({"ip_forward": bool(on)})
-        self._refresh(_CONF, None)
+            self._set[f"{CONF4.prefix}{scope}.forwarding"] = on
+        self._set_conf(NS_SETTINGS[_FORWARD], on)
+        self._refresh(CONF4, CONF4.settings["forwarding"], self._ns.devices.values())
 
-    def _change(self, change: dict[str, Any]) -> None:
-        (key, value), = change.items()
-        conf = self._ns.conf
-        key4 = {"ip_forward": "forwarding", "icmp_echo_ignore_broadcasts": "echo_ignore_multicast"}.get(
-            key, key.removeprefix("icmp_echo_ignore_") if False else key)
-        key4 = {"ipfrag_high_thresh": "frag_high_thresh", "ipfrag_time": "frag_time",
-                "icmp_echo_ignore_all": "echo_ignore_all"}.get(key4, key4)
-        if hasattr(conf.v4, key4):
-            self._ns.conf = replace(conf, v4=replace(conf.v4, **{key4: value}))
+    def _set_default(self, group: Group, setting: Setting, value: int | str) -> None:
+        if group.reaches:
+            for dev in self._ns.devices.values():
+                if any(a.family == group.configured for a in dev.addresses):  # what is configured keeps what it has
+                    self._set[f"{group.prefix}{dev.name}.{setting.key}"] = self._raw(group, dev.name, setting)
+        self._set[f"{group.prefix}default.{setting.key}"] = value
+        if group.reaches:
+            self._refresh(group, setting, self._ns.devices.values())
+
+    def _set_all(self, group: Group, setting: Setting, value: int | str) -> None:
+        devices = self._ns.devices.values()
+        self._set[f"{group.prefix}all.{setting.key}"] = value
+        if group is CONF6 and setting.key == "forwarding":
+            conf = self._ns.conf
+            self._ns.conf = replace(conf, v6=replace(conf.v6, forwarding=bool(value)))
+            if not value:
+                self._set_device(CONF6, CONF6.settings["force_forwarding"], devices, 0)
+        if DEFAULT in setting.passed_on:
+            self._set[f"{group.prefix}default.{setting.key}"] = value
+        if DEVICES in setting.passed_on:
+            self._set_device(group, setting, devices, value)
         else:
-            self._ns.conf = replace(conf, **change)
+            self._refresh(group, setting, devices)
 
-    def _set_default(self, prefix: str, setting: Setting, value: int) -> None:
-        for dev in self._ns.devices.values():
-            if dev.addresses:  # a configured device keeps what it has
-                self._set[f"{prefix}{dev.name}.{setting.key}"] = self._raw(prefix, dev.name, setting)
-        self._set[f"{prefix}default.{setting.key}"] = value
-        self._refresh(prefix, None)
+    def _set_device(self, group: Group, setting: Setting, devices: Iterable[Port], value: int | str) -> None:
+        for dev in devices:
+            self._set[f"{group.prefix}{dev.name}.{setting.key}"] = value
+        self._refresh(group, setting, devices)
 
-    def _refresh(self, prefix: str, only: _Port | None) -> None:
-        for dev in self._ns.devices.values() if only is None else (only,):
-            if prefix == _CONF:
-                dev.conf4 = self._effective_conf(dev.name)
-            else:
-                dev.neigh_conf = self._effective_neigh(dev.name)
+    def _refresh(self, group: Group, setting: Setting, devices: Iterable[Port], *, tell: bool = True) -> None:
+        """Bring one attribute of the devices' conf objects up to what is stored, and what hangs on it."""
+        if setting.read_only:
+            return
+        key = setting.attribute or setting.key
+        for dev in devices:
+            before: Conf = getattr(dev, group.slot)
+            value = self._effective(group, setting, dev.name)
+            if value != getattr(before, key):
+                change: dict[str, Any] = {key: value}
+                setattr(dev, group.slot, self._share(dev, group, replace(before, **change)))
+                if tell and isinstance(before, DevConf6) and self.conf6_changed is not None:
+                    self.conf6_changed(dev, before)
+        if group is CONF4 and setting.key == "forwarding":
+            self._refresh(group, group.settings["accept_redirects"], devices)
 
-    def _effective_conf(self, device: str) -> DevConf4:
-        forwards = self._raw(_CONF, device, CONF_SETTINGS[0])
-        values = tuple(
-            _combine(setting.rule, self._raw(_CONF, "all", setting), self._raw(_CONF, device, setting), forwards)
-            for setting in CONF_SETTINGS
-        )
-        conf = self._shared(DEFAULT_DEV4, CONF_SETTINGS, values)
-        assert isinstance(conf, DevConf4)
-        return conf
+    def _effective(self, group: Group, setting: Setting, device: str) -> object:
+        own = self._raw(group, device, setting)
+        if setting.rule is Rule.OWN:
+            return attribute(setting, own)
+        forwards = bool(self._raw(group, device, group.settings["forwarding"]))
+        everywhere = self._raw(group, "all", setting)
+        return setting.value(combine(setting.rule, int(everywhere), int(own), forwards))
 
-    def _effective_neigh(self, device: str) -> NeighConf:
-        values = tuple(self._raw(_NEIGH, device, setting) for setting in NEIGH_SETTINGS)
-        conf = self._shared(DEFAULT_NEIGH, NEIGH_SETTINGS, values)
-        assert isinstance(conf, NeighConf)
-        return conf
-
-    def _shared(
-        self, default: DevConf4 | NeighConf, settings: tuple[Setting, ...], values: tuple[int, ...]
-    ) -> DevConf4 | NeighConf:
-        conf = self._confs.get(values)
-        if conf is None:
-            fields: dict[str, Any] = {s.attribute: s.value(value) for s, value in zip(settings, values, strict=True)}
-            conf = type(default)(**fields)
-            if conf == default:
-                conf = default
-            if len(self._confs) >= _SHARED_MAX:  # forget old ones; who holds one keeps it
-                self._confs.clear()
-            self._confs[values] = conf
-        return conf
+    def _share(self, dev: Port, group: Group, conf: Conf) -> Conf:
+        default = _default(dev.kind, group)
+        if conf == default:
+            return default
+        if len(self._shared) >= _SHARED_MAX:  # forget old ones; who holds one keeps it
+            self._shared.clear()
+        return self._shared.setdefault(conf, conf)
 
 
-def _combine(rule: Rule, everywhere: int, own: int, forwards: int) -> int:
+def combine(rule: Rule, everywhere: int, own: int, forwards: bool) -> int:
+    """The effective value of what ``all`` and a device say."""
     if rule is Rule.REDIRECTS:
         rule = Rule.AND if forwards else Rule.OR
-    if rule is Rule.OWN:
-        return own
     if rule is Rule.AND:
         return min(everywhere, own)
-    return max(everywhere, own)
+    if rule is Rule.FIRST:
+        return everywhere or own
+    if rule is Rule.LEAST:
+        return min(everywhere or own, own or everywhere)
+    return own if rule is Rule.OWN else max(everywhere, own)
 
 
-def _find(name: str, devices: Collection[str]) -> tuple[Setting, str, str]:
-    """(setting, prefix, scope) of a name, the latter two empty for the namespace itself; KeyError with a suggestion."""
-    setting = NS_SETTINGS.get(name)
-    if setting is not None:
-        return setting, "", ""
-    for prefix, settings in _FAMILIES.items():
-        if name.startswith(prefix):
-            scope, _, key = name[len(prefix) :].rpartition(".")  # a device's name may have dots
-            setting = settings.get(key)
-            known = scope in devices or scope == "default" or (scope == "all" and prefix == _CONF)
-            if setting is not None and known:
-                return setting, prefix, scope
-            if setting is not None and scope:
-                raise KeyError(f"{name}: there is no device {scope!r}" + _suggest(scope, devices))
-    raise KeyError(f"there is no setting {name!r}" + _suggest(name, names(devices)))
-
-
-def _suggest(word: str, known: Collection[str]) -> str:
-    close = get_close_matches(word, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _clean(name: str, setting: Setting, value: object) -> int | str:
-    """The value as it is stored; ValueError when the setting cannot have it."""
-    if setting.key == "ip_local_port_range":
-        low, high = _port_range(name, value)
-        return f"{low}\t{high}"
-    if setting.key == "ip_local_reserved_ports":
-        return _format_ports(_reserved_ports(name, value))
-    number: object = value
-    if isinstance(value, str):
-        try:
-            number = int(value, 10)
-        except ValueError:
-            number = None
-    if not isinstance(number, int):
-        raise ValueError(f"{name}: {value!r} is not a number")
-    if not setting.low <= number <= setting.high:
-        raise ValueError(f"{name}: {number} is not within {setting.low} to {setting.high}")
-    return int(number)
-
-
-def _attribute(setting: Setting, value: int | str) -> object:
-    """What the conf object holds for a stored value."""
-    if isinstance(value, int):
-        return setting.value(value)
-    if setting.key == "ip_local_port_range":
-        return _port_range(setting.key, value)
-    return frozenset(_reserved_ports(setting.key, value))
-
-
-def _port_range(name: str, value: object) -> tuple[int, int]:
-    words = value.split() if isinstance(value, str) else value
-    if isinstance(words, list | tuple) and len(words) == 2:
-        low, high = (_port(word) for word in words)
-        if 1 <= low <= high:
-            return low, high
-    raise ValueError(f"{name}: {value!r} is not a first and a last port of 1 to 65535")
-
-
-def _reserved_ports(name: str, value: object) -> list[int]:
-    ports: set[int] = set()
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    for item in value.split(",") if isinstance(value, str) and value.strip() else ():
-        first, dash, last = item.partition("-")
-        low, high = _port(first), _port(last if dash else first)
-        if not 0 <= low <= high:
-            raise ValueError(f"{name}: {item.strip()!r} is neither a port nor a range of ports")
-        ports.update(range(low, high + 1))
-    if not isinstance(value, str):
-        raise ValueError(f"{name}: {value!r} is not a list of ports such as '8080,9000-9100'")
-    return sorted(ports)
-
-
-def _port(word: object) -> int:
-    """A port's number, -1 when the word is none."""
-    text = str(word).strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= 65535 else -1
-
-
-def _format_ports(ports: list[int]) -> str:
-    """The shortest text of sorted ports, as Linux prints it."""
-    pieces: list[str] = []
-    first = last = -2
-    for port in [*ports, -1]:
-        if port != last + 1:
-            if first >= 0:
-                pieces.append(str(first) if first == last else f"{first}-{last}")
-            first = port
-        last = port
-    return ",".join(pieces)
+def _default(kind: str, group: Group) -> Conf:
+    """What the devices of a kind have before anybody writes."""
+    if group is CONF4:
+        return DEFAULT_DEV4
+    if group is CONF6:
+        return default_dev6(kind)
+    return DEFAULT_NEIGH if group is NEIGH4 else DEFAULT_NEIGH6

@@ -1,0 +1,106 @@
+"""Values of settings: what a user may write, the text or number that is stored, and what the data path reads of it.
+
+A number may be written as text. Ports and types are lists such as ``1,5-7``, which Linux prints in the shortest form;
+a secret is written as an IPv6 address and shown in full length.
+"""
+
+from __future__ import annotations
+
+from vrouter.stack.base.addresses import parse_ipv6
+from vrouter.stack.sysctl.settings import Setting, Text
+
+
+def clean(name: str, setting: Setting, value: object) -> int | str:
+    """The value as it is stored; ValueError when the setting `name` cannot have it."""
+    if setting.read_only:
+        raise ValueError(f"{name}: can only be read; multicast routes decide it")
+    if setting.text is Text.RANGE:
+        low, high = _port_range(name, value)
+        return f"{low}\t{high}"
+    if setting.text is Text.PORTS:
+        return _shortest(_numbers(name, value, 65535, "port"))
+    if setting.text is Text.TYPES:
+        return _shortest(_numbers(name, value, 255, "type"))
+    if setting.text is Text.SECRET:
+        return _secret_text(name, value)
+    number: object = value
+    if isinstance(value, str):
+        try:
+            number = int(value, 10)
+        except ValueError:
+            number = None
+    if not isinstance(number, int):
+        raise ValueError(f"{name}: {value!r} is not a number")
+    if not setting.low <= number <= setting.high:
+        raise ValueError(f"{name}: {number} is not within {setting.low} to {setting.high}")
+    return int(number)
+
+
+def attribute(setting: Setting, value: int | str) -> object:
+    """What the conf object holds for a stored value."""
+    if isinstance(value, int):
+        return setting.value(value)
+    if setting.text is Text.RANGE:
+        return _port_range(setting.key, value)
+    if setting.text is Text.PORTS:
+        return frozenset(_numbers(setting.key, value, 65535, "port"))
+    if setting.text is Text.TYPES:
+        return sum(1 << number for number in _numbers(setting.key, value, 255, "type"))
+    return parse_ipv6(value) if value else -1
+
+
+def _port_range(name: str, value: object) -> tuple[int, int]:
+    words = value.split() if isinstance(value, str) else value
+    if isinstance(words, list | tuple) and len(words) == 2:
+        low, high = (_number(word, 65535) for word in words)
+        if 1 <= low <= high:
+            return low, high
+    raise ValueError(f"{name}: {value!r} is not a first and a last port of 1 to 65535")
+
+
+def _numbers(name: str, value: object, highest: int, noun: str) -> list[int]:
+    """The numbers of a list of numbers and ranges, sorted."""
+    found: set[int] = set()
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    for item in value.split(",") if isinstance(value, str) and value.strip() else ():
+        first, dash, last = item.partition("-")
+        low, high = _number(first, highest), _number(last if dash else first, highest)
+        if not 0 <= low <= high:
+            raise ValueError(f"{name}: {item.strip()!r} is neither a {noun} nor a range of {noun}s")
+        found.update(range(low, high + 1))
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: {value!r} is not a list of {noun}s such as {_EXAMPLES[noun]!r}")
+    return sorted(found)
+
+
+_EXAMPLES = {"port": "8080,9000-9100", "type": "1,3-4"}
+
+
+def _number(word: object, highest: int) -> int:
+    """A number up to `highest`, -1 when the word is none."""
+    text = str(word).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= highest else -1
+
+
+def _shortest(numbers: list[int]) -> str:
+    """The shortest text of sorted numbers, as Linux prints it."""
+    pieces: list[str] = []
+    first = last = -2
+    for number in [*numbers, -1]:
+        if number != last + 1:
+            if first >= 0:
+                pieces.append(str(first) if first == last else f"{first}-{last}")
+            first = number
+        last = number
+    return ",".join(pieces)
+
+
+def _secret_text(name: str, value: object) -> str:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        digits = f"{parse_ipv6(value.strip()):032x}"
+    except ValueError:
+        raise ValueError(f"{name}: {value!r} is not a secret, which is written as an IPv6 address") from None
+    return ":".join(digits[i : i + 4] for i in range(0, 32, 4))
