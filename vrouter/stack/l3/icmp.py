@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from vrouter.stack.base.addresses import is_multicast4
+from vrouter.stack.base.addresses import V4, is_multicast4, zone_of
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import CSUM_OK, Packet
@@ -33,6 +33,7 @@ _ICMP_CSUM = int(DropReason.ICMP_CSUM)
 _ICMP_TYPE = int(DropReason.ICMP_TYPE)
 _ICMP_IGNORED = int(DropReason.ICMP_IGNORED)
 _IN_MSGS = int(Stat.IcmpInMsgs)
+_OUT_MSGS = int(Stat.IcmpOutMsgs)
 _IN_STATS: Final[dict[int, int]] = {
     icmp.ECHO_REPLY: Stat.IcmpInEchoReps,
     icmp.DEST_UNREACHABLE: Stat.IcmpInDestUnreachs,
@@ -56,7 +57,8 @@ _PLATEAUS: Final = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296,
 
 
 class ErrorNews(NamedTuple):
-    """An ICMP error about a packet that this namespace sent: `info` is the next hop's MTU or the redirect's gateway."""
+    """An ICMP error of either family about a packet that this namespace sent: `info` is the path's MTU, the redirect's
+    gateway, or where a Parameter Problem points. Addresses in `quoted` are in the stack's form."""
 
     quoted: icmp.QuotedPacket
     type: int
@@ -112,8 +114,13 @@ def icmp_input(ip: IpState, pkt: Packet, now: int) -> int | str | Packet | Error
 
 def count_output(ns: Netns, message: Packet) -> None:
     """Count a message that is about to be sent; it begins at ``start``."""
-    ns.stats[Stat.IcmpOutMsgs] += 1
-    counter = OUT_STATS.get(message.buf[message.start])
+    count_type(ns, _OUT_MSGS, OUT_STATS, message.buf[message.start])
+
+
+def count_type(ns: Netns, total: int, by_type: dict[int, int], type_: int) -> None:
+    """Count one more message, and one more of its type if types like it are counted."""
+    ns.stats[total] += 1
+    counter = by_type.get(type_)
     if counter is not None:
         ns.stats[counter] += 1
 
@@ -126,17 +133,18 @@ def next_mtu(told: int, total_length: int) -> int:
     return next((plateau for plateau in _PLATEAUS if plateau < total_length), 68)
 
 
-def _reply(pkt: Packet, group: bool) -> Packet:
+def answer(pkt: Packet, group: bool) -> Packet:
+    """A message like `pkt`, of either family, back to its sender; its source is open when it was to many."""
     reply = Packet.for_payload(memoryview(pkt.buf)[pkt.l4 : pkt.end])
     reply.dst = pkt.src
-    reply.src = 0 if group else pkt.dst  # RFC 1122 3.2.2.6: the specific destination of the request
-    reply.proto = 1
-    reply.family = 4
+    reply.src = 0 if group else pkt.dst  # RFC 1122 3.2.2.6, RFC 4443 4.2: the specific destination of the request
+    reply.proto = pkt.proto
+    reply.family = pkt.family
     return reply
 
 
 def _echo_reply(pkt: Packet, group: bool) -> Packet:
-    reply = _reply(pkt, group)
+    reply = answer(pkt, group)
     buf, off = reply.buf, reply.start
     buf[off] = icmp.ECHO_REPLY
     value = update16(icmp.checksum(buf, off), icmp.ECHO << 8, icmp.ECHO_REPLY << 8)
@@ -149,7 +157,7 @@ def _echo_reply(pkt: Packet, group: bool) -> Packet:
 
 def _timestamp_reply(pkt: Packet, group: bool, now: int) -> Packet:
     """RFC 792: receive and transmit time; the stack knows no time of day, so the high bit says "not standard"."""
-    reply = _reply(pkt, group)
+    reply = answer(pkt, group)
     buf, off = reply.buf, reply.start
     stamp = stack_time(now).to_bytes(4, "big")
     buf[off + 12 : off + 16] = stamp
@@ -159,16 +167,31 @@ def _timestamp_reply(pkt: Packet, group: bool, now: int) -> Packet:
 
 
 def redirect_target(ip: IpState, pkt: Packet, news: ErrorNews) -> bool:
-    """Whether a Redirect is to be believed: RFC 1122 3.2.2.2 (from the present first hop, to an on-link gateway that is
-    not ourselves, on the device that it came in by), and only where nothing is forwarded (RFC 1812 5.2.7.2)."""
+    """Whether an IPv4 Redirect is to be believed; see `believes_redirect`."""
+    return believes_redirect(ip, pkt, news.quoted.dst, news.info)
+
+
+def believes_redirect(ip: IpState, pkt: Packet, destination: int, gateway: int) -> bool:
+    """Whether the Redirect `pkt`, which names `gateway` as a better first hop for `destination`, is to be believed.
+
+    RFC 1122 3.2.2.2 and RFC 4861 8.1: it comes from the present first hop, and the gateway is on the link that it came
+    in by and is not ourselves. Only where nothing is forwarded (RFC 1812 5.2.7.2, RFC 4861 8.3). For IPv6 the gateway
+    is a router by its link-local address, or the destination itself, which then is a neighbour; the other checks of
+    RFC 4861 8.1 are `l2.ndp`'s.
+    """
     dev = cast("Device | None", pkt.iif)
-    if dev is None or dev.kind in ("lo", "crossing") or not dev.conf4.accept_redirects:
+    if dev is None or dev.kind in ("lo", "crossing"):
         return False
-    route = ip.main.lookup(news.quoted.dst)
-    gateway = news.info
-    if route is None or route.dev is not dev or ip.first_hop(route, news.quoted.dst, ip.ns.stack.now) != pkt.src:
+    if not (dev.conf4.accept_redirects if ip.family == V4 else dev.conf6.accept_redirects and not dev.conf6.forwarding):
         return False
-    if not ip.on_link(dev, gateway) or ip.is_local(gateway) or ip.is_broadcast(gateway) or gateway in ip.zeros:
+    route = ip.main.lookup(destination)
+    if route is None or route.dev is not dev or ip.first_hop(route, destination, ip.ns.stack.now) != pkt.src:
+        return False
+    if ip.is_local(gateway) or ip.is_broadcast(gateway) or gateway in ip.zeros:
+        return False
+    if ip.family != V4:
+        return gateway == destination or zone_of(gateway) == dev.ifindex
+    if not ip.on_link(dev, gateway):
         return False
     if dev.conf4.secure_redirects and not dev.conf4.shared_media:  # only to gateways that are known as such
         return any(default.via == gateway and default.dev is dev for default in ip.main.exact(0, 0))

@@ -2,13 +2,15 @@
 
 `may_answer` is RFC 1812 4.3.2.7 (and RFC 1122 3.2.2): never about an ICMP error, a later fragment, a packet to a group
 or in a group frame, or from a source that is not one host. `quote` builds the message with as much of the packet as
-keeps it within 576 bytes (RFC 1812 4.3.2.3). `IcmpLimiter` is RFC 1812 4.3.2.8: a token bucket for the namespace, and
-one for each destination as in Linux, in a bounded table.
+keeps it within 576 bytes (RFC 1812 4.3.2.3). These two are IPv4's; `icmpv6_error` has IPv6's.
+
+`IcmpLimiter` is RFC 1812 4.3.2.8 and RFC 4443 2.4 (f) for both families: a token bucket for the namespace, and one for
+each destination as in Linux, in a bounded table. What a family exempts is a `Limits`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vrouter.stack.base.addresses import is_multicast4
 from vrouter.stack.base.packet import LINK_GROUP, LOCAL_OUT, Packet
@@ -25,7 +27,7 @@ _TOS_KEPT: Final = 0x1E
 _SECOND: Final = 1_000_000_000
 _MAX_PEERS: Final = 1024
 _PEER_BURST: Final = 6
-_REDIRECTS: Final = 1 << 128  # a key of its own beside every address
+_REDIRECTS: Final = 1 << 192  # a key of its own beside every address, zone included
 
 
 def may_answer(ip: IpState, pkt: Packet) -> bool:
@@ -45,12 +47,18 @@ def may_answer(ip: IpState, pkt: Packet) -> bool:
 
 def quote(pkt: Packet, type_: int, code: int, rest: int) -> Packet:
     """The message about `pkt`, complete from the ICMP header on; its IP header is output's work."""
-    size = min(pkt.end - pkt.l3, QUOTE)
-    message = Packet.for_payload(memoryview(pkt.buf)[pkt.l3 : pkt.l3 + size])
-    message.start -= icmp.HEADER_LEN
+    message = quoting(pkt, QUOTE)
     icmp.emit(message.buf, message.start, message.end, type_, code, rest)
     message.proto = ipv4.PROTO_ICMP
     message.family = 4
+    return message
+
+
+def quoting(pkt: Packet, most: int) -> Packet:
+    """A message to the sender of `pkt` with up to `most` bytes of it, and room for the ICMP header at its start."""
+    size = min(pkt.end - pkt.l3, most)
+    message = Packet.for_payload(memoryview(pkt.buf)[pkt.l3 : pkt.l3 + size])
+    message.start -= icmp.HEADER_LEN
     message.dst = pkt.src
     message.flags |= LOCAL_OUT
     return message
@@ -71,12 +79,23 @@ def error_source(ip: IpState, pkt: Packet) -> int:
     return 0
 
 
+class Limits(NamedTuple):
+    """What a family calls a redirect (a type), and which message (type, code) tells a path's MTU."""
+
+    redirect: int
+    too_big: tuple[int, int]
+
+
+LIMITS4: Final = Limits(icmp.REDIRECT, (icmp.DEST_UNREACHABLE, icmp.FRAGMENTATION_NEEDED))
+
+
 class IcmpLimiter:
-    """Rate limit of one namespace's ICMP errors; made with the first one."""
+    """Rate limit of one family's ICMP errors in one namespace; made with the first one."""
 
-    __slots__ = ("_peers", "_stamp", "_tokens")
+    __slots__ = ("_limits", "_peers", "_stamp", "_tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = LIMITS4) -> None:
+        self._limits = limits
         self._tokens = -1
         self._stamp = 0
         self._peers: dict[int, tuple[int, int]] = {}
@@ -84,14 +103,16 @@ class IcmpLimiter:
     def allow(self, ip: IpState, dst: int, type_: int, code: int, now: int) -> bool:
         """Take a token for a message to `dst`; False when there is none.
 
-        Free are types outside of ``net.ipv4.icmp_ratemask``, this namespace's own addresses, and Fragmentation Needed,
-        without which paths turn into black holes (RFC 1191). Redirects have a bucket of their own for each destination.
+        Free are types outside of ``net.ipv4.icmp_ratemask`` (``net.ipv6.icmp.ratemask``), this namespace's own
+        addresses, and what tells of a path's MTU, without which paths turn into black holes (RFC 1191, RFC 8201).
+        Redirects have a bucket of their own for each destination.
         """
         conf = ip.ns.conf
-        redirect = type_ == icmp.REDIRECT
-        if not redirect and (not conf.icmp_ratemask >> type_ & 1 or ip.is_local(dst)):
+        family = conf.of(ip.family)
+        redirect = type_ == self._limits.redirect
+        if not redirect and (not family.icmp_ratemask >> type_ & 1 or ip.is_local(dst)):
             return True
-        if type_ == icmp.DEST_UNREACHABLE and code == icmp.FRAGMENTATION_NEEDED:
+        if (type_, code) == self._limits.too_big:
             return True
         rate, burst = conf.icmp_msgs_per_sec, conf.icmp_msgs_burst
         nano = burst * _SECOND
@@ -101,7 +122,7 @@ class IcmpLimiter:
             self._tokens = tokens
             return False
         self._tokens = tokens
-        peer, interval = (dst | _REDIRECTS, _SECOND) if redirect else (dst, conf.icmp_ratelimit)
+        peer, interval = (dst | _REDIRECTS, _SECOND) if redirect else (dst, family.icmp_ratelimit)
         if interval and not self._allow_peer(peer, interval, now):
             return False
         self._tokens = tokens - _SECOND

@@ -2,9 +2,10 @@
 
 Expects: fragments with ``l3`` at the network header, ``l4`` at the first byte that the fragment carries and ``end``
 behind the last one. The caller reads the family's header and hands in the key of the datagram (IPv4: source,
-destination, protocol, identification) with offset and "more fragments"; what else differs is a `Codec`. Gives: the
-whole datagram, as the packet of the first fragment with its metadata, or a verdict on the fragment. Whatever happens to
-fragments that were taken earlier stands in ``actions``, for the pipeline to carry out.
+destination, protocol, identification; IPv6: the same without the protocol, `fragment_key6`) with offset and "more
+fragments"; what else differs is a `Codec`. Gives: the whole datagram, as the packet of the first fragment with its
+metadata, or a verdict on the fragment. Whatever happens to fragments that were taken earlier stands in ``actions``, for
+the pipeline to carry out.
 
 What holds a datagram together:
 
@@ -19,11 +20,14 @@ What holds a datagram together:
   do not start another one (`FRAG_TOO_FAR`).
 - The time is fixed and counts from the first fragment that came (RFC 1122 3.3.2), whatever the packets' TTL. The sender
   is told (ICMP Time Exceeded, code 1) only when the fragment with offset 0 is there to be quoted: action ``expired``.
-- Memory is bounded by ``ipfrag_high_thresh`` for each namespace; the oldest datagrams go first (`FRAG_MEM`).
+- Memory is bounded by ``ipfrag_high_thresh`` (``ip6frag_high_thresh``) for each namespace and family; the oldest
+  datagrams go first (`FRAG_MEM`).
+- Of an IPv6 datagram the headers in front of the fragment header and the number of the next one are those of the
+  fragment with offset 0, whatever the others say (RFC 8200 4.5); `ext_headers.fragment_input` has judged each.
 
-Deviation: RFC 1122 3.3.2 recommends 60 to 120 s; the default is Linux's 30 s.
+Deviation: RFC 1122 3.3.2 recommends 60 to 120 s; the default is Linux's 30 s. IPv6's 60 s are RFC 8200 4.5's.
 
-Read first: RFC 791 section 3.2, RFC 815, RFC 1122 3.3.2, RFC 5722, RFC 3168 5.3.
+Read first: RFC 791 section 3.2, RFC 815, RFC 1122 3.3.2, RFC 8200 4.5, RFC 5722, RFC 3168 5.3.
 """
 
 from __future__ import annotations
@@ -40,13 +44,15 @@ from vrouter.stack.base.packet import (
     DONT_FRAGMENT,
     FRAGMENT,
     HEADROOM,
+    IP_OPTIONS,
     LINK_GROUP,
     PAD,
     REASSEMBLED,
     Packet,
 )
 from vrouter.stack.base.timers import Timer, TimerKind
-from vrouter.stack.wire import ipv4
+from vrouter.stack.l3.ext_headers import fragment_namer
+from vrouter.stack.wire import ipv4, ipv6
 from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
@@ -68,7 +74,6 @@ _FRAG_TOO_FAR: Final = int(DropReason.FRAG_TOO_FAR)
 _FRAG_REASM_TIMEOUT: Final = int(DropReason.FRAG_REASM_TIMEOUT)
 _FRAG_MEM: Final = int(DropReason.FRAG_MEM)
 _NS_CLOSING: Final = int(DropReason.NS_CLOSING)
-_REASM_FAILS: Final = int(Stat.IpReasmFails)
 
 _NOT_ECT: Final = 1 << 0
 _CE: Final = 1 << 3
@@ -118,7 +123,7 @@ class Reassembler:
 
     def __init__(self, ns: Netns, codec: Codec | None = None) -> None:
         self.ns = ns
-        self._codec = codec or IPV4
+        self._codec = IPV4 if codec is None else codec
         self._queues: OrderedDict[Key, Queue] = OrderedDict()  # oldest first; the first of a dict is not found in O(1)
         self._absorbed = 0
         self.actions: list[tuple[str, Packet, int]] = []
@@ -135,7 +140,7 @@ class Reassembler:
         """
         size = pkt.end - pkt.l4
         end = offset + size
-        if size <= 0 or (more and size & 7) or pkt.l4 - pkt.l3 + end > MAX_PACKET:
+        if size <= 0 or (more and size & 7) or pkt.l4 - pkt.l3 + end > self._codec.longest:
             return _FRAG_INVALID
         queue = self._queues.get(key)
         index = 0
@@ -164,7 +169,7 @@ class Reassembler:
                 return self._give_up(queue, _FRAG_MEM)
         cost = len(pkt.buf) + PACKET_COST
         if not self._make_room(cost if queue is not None else cost + QUEUE_COST, queue):
-            self.ns.stats[_REASM_FAILS] += 1
+            self.ns.stats[self._codec.fails] += 1
             return _FRAG_MEM
         if queue is None:
             queue = self._open(key, now)
@@ -204,12 +209,12 @@ class Reassembler:
     def _open(self, key: Key, now: int) -> Queue:
         queue = self._queues[key] = Queue(self, key)
         self.memory += QUEUE_COST
-        self.ns.stack.timers.arm(queue.timer, now + self.ns.conf.ipfrag_time)
+        self.ns.stack.timers.arm(queue.timer, now + self.ns.conf.of(self._codec.family).frag_time)
         return queue
 
     def _make_room(self, cost: int, queue: Queue | None) -> bool:
         """Let go of the oldest datagrams until `cost` bytes fit; False when they cannot, or only without `queue`."""
-        limit = self.ns.conf.ipfrag_high_thresh - cost
+        limit = self.ns.conf.of(self._codec.family).frag_high_thresh - cost
         if self.memory <= limit:
             return True
         if limit >= 0:
@@ -240,7 +245,7 @@ class Reassembler:
     def _release(self, queue: Queue, reason: int) -> None:
         self.actions += [(DROP, pkt, reason) for pkt in queue.packets]
         self.held -= len(queue.packets)
-        self.ns.stats[_REASM_FAILS] += 1
+        self.ns.stats[self._codec.fails] += 1
 
     def _forget(self, queue: Queue) -> None:
         self.ns.stack.timers.cancel(queue.timer)
@@ -258,7 +263,7 @@ class Reassembler:
             seen |= 1 << ecn_of(pkt)
             groups |= pkt.flags & LINK_GROUP
             vouched &= pkt.flags
-        if first.l4 - first.l3 + queue.length > MAX_PACKET or (seen & _NOT_ECT and seen != _NOT_ECT):
+        if first.l4 - first.l3 + queue.length > self._codec.longest or (seen & _NOT_ECT and seen != _NOT_ECT):
             # Too long with the first one's options; or a mixture that RFC 3168 5.3 forbids to mark, and Linux drops.
             del packets[arrived]
             self.held -= 1
@@ -303,11 +308,43 @@ def finish_ipv4(pkt: Packet, congested: bool) -> None:
     ipv4.set_header_checksum(buf, l3, pkt.l4 - l3)
 
 
+def fragment_key6(pkt: Packet) -> tuple[Key, int, bool]:
+    """The datagram that an IPv6 fragment belongs to, the offset of its data in bytes, and "more fragments"."""
+    buf, at = pkt.buf, pkt.l4 - ipv6.FRAGMENT_LEN
+    key = (pkt.src, pkt.dst, ipv6.fragment_ident(buf, at), pkt.origin)
+    return key, ipv6.fragment_offset(buf, at), ipv6.fragment_more(buf, at)
+
+
+def ecn_ipv6(pkt: Packet) -> int:
+    """The two bits of RFC 3168."""
+    return ipv6.traffic_class(pkt.buf, pkt.l3) & 3
+
+
+def finish_ipv6(pkt: Packet, congested: bool) -> None:
+    """Take the fragment header out: what stands before it moves up to the data (RFC 8200 4.5)."""
+    buf, l3 = pkt.buf, pkt.l3
+    fragment = pkt.l4 - ipv6.FRAGMENT_LEN
+    pkt.proto = buf[fragment]
+    buf[fragment_namer(buf, l3, fragment)] = pkt.proto
+    after = l3 + ipv6.FRAGMENT_LEN
+    buf[after : pkt.l4] = buf[l3:fragment]
+    pkt.start = pkt.l3 = after
+    ipv6.set_payload_length(buf, after, pkt.end - after - ipv6.HEADER_LEN)
+    if congested:
+        ipv6.set_traffic_class(buf, after, ipv6.traffic_class(buf, after) | _CONGESTED)
+    pkt.flags |= IP_OPTIONS  # what is behind the fragment header has not been looked at
+
+
 class Codec(NamedTuple):
-    """What reassembly asks of a family: a fragment's ECN bits, and to make the first one's header the datagram's."""
+    """What reassembly asks of a family: a fragment's ECN bits; to make the first one's header the datagram's; how far
+    data may reach from the network header of a fragment; the number of the family and of its counter of failures."""
 
     ecn: Callable[[Packet], int]
     finish: Callable[[Packet, bool], None]
+    longest: int
+    family: int
+    fails: int
 
 
-IPV4: Final = Codec(ecn_ipv4, finish_ipv4)
+IPV4: Final = Codec(ecn_ipv4, finish_ipv4, MAX_PACKET, 4, int(Stat.IpReasmFails))
+IPV6: Final = Codec(ecn_ipv6, finish_ipv6, ipv6.MAX_PACKET + ipv6.FRAGMENT_LEN, 6, int(Stat.Ip6ReasmFails))

@@ -101,6 +101,11 @@ def emit(
     set_checksum(buf, off, end, src, dst)
 
 
+def emit_open(buf: WritableBuffer, off: int, type: int, code: int, rest: int) -> None:  # noqa: A002 (the field's name)
+    """Writes the 8-byte header without a checksum: `set_checksum` has to follow when the addresses are known."""
+    _pack_header(buf, off, type, code, 0, rest)
+
+
 class QuotedPacket(icmp.QuotedPacket):
     """The start of the packet that an ICMPv6 error is about.
 
