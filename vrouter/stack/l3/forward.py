@@ -1,16 +1,18 @@
 """Forwarding: what is asked of a packet that is on its way to somebody else.
 
-Expects: a route with a device. Read first: RFC 1812 5.2.1.2, 5.2.7.2, 5.3.1, RFC 1191 4.
+Expects: a route with a device. Read first: RFC 1812 5.2.1.2, 5.2.7.2, 5.3.1, RFC 1191 4, RFC 8200 3 and 5, RFC 4861
+8.2.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vrouter.stack.base.addresses import V4, zone_of
 from vrouter.stack.base.packet import DONT_FRAGMENT
 from vrouter.stack.l3.fib import UNICAST
 from vrouter.stack.wire.ipv4 import decrement_ttl
-from vrouter.stack.wire.ipv6 import decrement_hop_limit
+from vrouter.stack.wire.ipv6 import MIN_MTU, decrement_hop_limit
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -21,8 +23,15 @@ if TYPE_CHECKING:
 
 
 def forwards(ns: Netns, pkt: Packet) -> bool:
-    """Whether packets that came the way `pkt` came are forwarded here."""
+    """Whether packets that came the way `pkt` came are forwarded here.
+
+    IPv4 asks the device that they came in by, IPv6 the namespace alone unless the device forces it, as Linux does.
+    """
     iif = pkt.iif
+    if pkt.family != V4:
+        if ns.conf.v6.forwarding or iif is None or iif.kind == "crossing":
+            return bool(ns.conf.v6.forwarding)
+        return bool(iif.conf6.force_forwarding)
     if iif is None or iif.kind == "crossing":
         return bool(ns.conf.ip_forward)
     return bool(iif.conf4.forwarding)
@@ -37,8 +46,13 @@ def broadcasts(pkt: Packet, route: Route) -> bool:
 
 
 def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
-    """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4)."""
+    """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4).
+
+    Every link that IPv6 goes by takes 1280 bytes (RFC 8200 5), and no less is told (RFC 8201 4).
+    """
     mtu = route.mtu or dev.mtu
+    if mtu < MIN_MTU and pkt.family != V4:
+        mtu = MIN_MTU
     return mtu if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT else 0
 
 
@@ -53,12 +67,25 @@ def decrement6(pkt: Packet) -> None:
 
 
 def redirect_gateway(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
-    """The better first hop of a packet that leaves by the device it came in by, or -1 (RFC 1812 5.2.7.2).
+    """The better first hop of a packet that leaves by the device it came in by, or -1 (RFC 1812 5.2.7.2, RFC 4861 8.2).
 
-    Sent when source and next hop are of one prefix of that link and sending is not switched off. (Never about a packet
-    with a source route: those do not come this far.)
+    IPv4: when source and next hop are of one prefix of that link and sending is not switched off. IPv6: when the source
+    is a neighbour, and the next hop the destination itself or a router named by its link-local address, which is the
+    only name that a Redirect may call it. (Never about a packet with a source route: those do not come this far.)
     """
-    if not dev.conf4.send_redirects or route.type != UNICAST:
+    if route.type != UNICAST:
         return -1
     gateway = pkt.dst if route.via < 0 else route.via
-    return gateway if ip.same_link(dev, pkt.src, gateway) else -1
+    if ip.family == V4:
+        return gateway if dev.conf4.send_redirects and ip.same_link(dev, pkt.src, gateway) else -1
+    if route.via >= 0 and zone_of(gateway) != dev.ifindex:
+        return -1
+    return gateway if _is_neighbour(ip, pkt.src, dev) else -1
+
+
+def _is_neighbour(ip: IpState, address: int, dev: Device) -> bool:
+    """Whether an IPv6 address is reached on the link of `dev` without a router."""
+    if zone_of(address):
+        return zone_of(address) == dev.ifindex
+    route = ip.main.lookup(address)
+    return route is not None and route.dev is dev and route.via < 0
