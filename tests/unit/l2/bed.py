@@ -12,6 +12,7 @@ from vrouter.stack.device import Address, Device
 from vrouter.stack.l2.acd import Acd
 from vrouter.stack.l2.arp import arp_input
 from vrouter.stack.l2.neighbour import NeighTable
+from vrouter.stack.l3.codec import IPV4
 from vrouter.stack.l3.fib import Route
 from vrouter.stack.l3.ip import IpState
 from vrouter.stack.sysctl import DEFAULT_NS, NsConf
@@ -47,7 +48,7 @@ class Bed:
         self.stats = new_stats()
         self.devices: dict[str, Device] = {}
         self.macs: dict[bytes, int] = {}
-        self.ip4 = IpState(self, 4)
+        self.ip4 = IpState(self, IPV4)
         self.neigh4 = NeighTable(self)
         self.acd = Acd(self)
         self.now = 1000 * SECOND
@@ -55,6 +56,9 @@ class Bed:
         self.wan = self.device("wan", "tap", WAN_MAC)
         self.address(self.lan, "10.0.1.1/24")
         self.address(self.wan, "10.0.2.1/24")
+
+    def ip(self, family: int) -> IpState:
+        return self.ip4
 
     def device(self, name: str, kind: str, mac: bytes) -> Device:
         dev = self.devices[name] = Device(self, name, kind, len(self.devices) + 1, mac, 1500)
@@ -68,7 +72,7 @@ class Bed:
         return record
 
     def route(self, prefix: int, length: int, dev: Device, via: int = -1) -> None:
-        self.ip4.main.add(Route(4, prefix, length, dev=dev, via=via))
+        self.ip4.main.add(prefix, length, Route(4, dev=dev, via=via))
 
     def take(self) -> list[tuple[Any, ...]]:
         """The neighbour table's actions since the last call."""

@@ -200,6 +200,20 @@ def test_without_ucast_solicit_the_delay_ends_in_failure() -> None:
     assert bed.take() == []
 
 
+def test_mcast_resolicit_asks_everybody_before_a_known_neighbour_has_failed() -> None:
+    """RFC 7048 3: unicast probes, then questions to all; an answer to one of those saves the entry. Off by default."""
+    bed = Bed()
+    bed.lan.neigh_conf = replace(bed.lan.neigh_conf, ucast_solicit=1, mcast_resolicit=2)
+    bed.now = reachable(bed).fresh_until
+    bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
+    bed.advance(7 * SECOND)
+    assert [(action[0], action[2]) for action in bed.take()] == [("solicit", True), ("solicit", False), ("solicit", False)]
+    assert state(bed) is PROBE
+    bed.advance(SECOND)
+    assert state(bed) is FAILED
+    assert bed.take() == []
+
+
 @pytest.mark.parametrize("moment", [0, 2 * SECOND, 5 * SECOND, 7 * SECOND])
 def test_an_answer_ends_delay_and_probe(moment: int) -> None:
     """RFC 4861 7.3.3: a solicited answer makes it REACHABLE and stops the probing."""

@@ -1,4 +1,4 @@
-"""Neighbours: from the next hop's address to the header of its frames, for ARP now and for NDP later.
+"""Neighbours: from the next hop's address to the header of its frames, for ARP and NDP.
 
 One entry (`Neigh`) stands for one address on one device's link. Its states are those of RFC 4861 7.3, with the timing
 of Linux, which uses them for IPv4 too::
@@ -157,8 +157,8 @@ class Neigh:
 
 
 def neighbours_of(dev: Device, family: int) -> dict[int, Neigh]:
-    """The device's entries of a family, by address. IPv4 is the only family yet."""
-    return dev.neigh4
+    """The device's entries of a family, by address."""
+    return dev.neigh4 if family == V4 else dev.neigh6
 
 
 def neigh_conf_of(dev: Device, family: int) -> NeighConf:
@@ -394,7 +394,7 @@ class NeighTable:
     def address_changed(self, dev: Device) -> None:
         """Addresses of `dev` came or went, and the routes with them: forget neighbours that are now ourselves, or that
         no prefix and no route finds on this link any more."""
-        ip = self.ns.ip4
+        ip = self.ns.ip(self.family)
         for neigh in list(neighbours_of(dev, self.family).values()):
             if neigh.state is not PERMANENT:
                 here = ip.on_link(dev, neigh.addr) or ip.out_device(neigh.addr) is dev

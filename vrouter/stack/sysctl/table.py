@@ -126,19 +126,21 @@ class SysctlTable(MutableMapping[str, int | str]):
 
     def device_added(self, dev: Port) -> None:
         """Give a device that has come what ``default`` says, as its own; ``ns.devices`` holds it already."""
-        for group in GROUPS:
-            for key, setting in group.settings.items():
-                value = self._set.get(f"{group.prefix}default.{key}") if setting.inherited else None
-                if value is not None:
-                    self._set[f"{group.prefix}{dev.name}.{key}"] = value
-        if self._set.get(f"{CONF6.prefix}default.stable_secret"):
-            self._set[f"{CONF6.prefix}{dev.name}.addr_gen_mode"] = 2
         dev.conf4, dev.conf6 = DEFAULT_DEV4, default_dev6(dev.kind)
         dev.neigh_conf, dev.neigh_conf6 = DEFAULT_NEIGH, DEFAULT_NEIGH6
-        if self._set:
-            for group in GROUPS:
-                for setting in group.settings.values():
+        written = self._set
+        for group in GROUPS if written else ():
+            prefix = group.prefix
+            for key, setting in group.settings.items():
+                value = written.get(f"{prefix}default.{key}") if setting.inherited else None
+                if value is not None:
+                    written[f"{prefix}{dev.name}.{key}"] = value
+                if value is not None or f"{prefix}all.{key}" in written:
                     self._refresh(group, setting, (dev,), tell=False)
+        if written.get(f"{CONF6.prefix}default.stable_secret"):
+            mode = CONF6.settings["addr_gen_mode"]
+            written[f"{CONF6.prefix}{dev.name}.{mode.key}"] = 2
+            self._refresh(CONF6, mode, (dev,), tell=False)
 
     def device_removed(self, name: str) -> None:
         """Forget the settings of a device that has gone."""
