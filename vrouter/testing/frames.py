@@ -5,22 +5,160 @@ Every builder returns ``bytes`` and takes the layer above as its payload, so a f
     ethernet(router_mac, host_mac, IPV4, ipv4("10.0.1.2", "10.0.2.2", ICMP, icmp_echo(ident=7), ttl=1))
 
 Lengths and checksums are computed; a keyword argument sets any of them to something else, and nothing judges the
-result. IP addresses are text, int or a node of the lab, MAC addresses text or 6 bytes. The code here is plain and slow
-on purpose and shares nothing with the codecs of the stack: a fault in those cannot hide in the frames that test them.
+result. IP addresses are text, int or a node of the lab, MAC addresses text or 6 bytes. The builders of IPv6 are those
+of ``frames6``. The code of both is plain and slow on purpose and shares nothing with the codecs of the stack: a fault
+in those cannot hide in the frames that test them.
 """
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Sequence
 from struct import pack
-from typing import Any, Protocol
+from typing import Any
+
+from vrouter.testing.frames6 import (
+    ALL_NODES,
+    ALL_ROUTERS,
+    DSTOPTS,
+    ECHO6,
+    ECHO_REPLY6,
+    FRAGMENT,
+    HOPOPTS,
+    ICMPV6,
+    NO_NEXT,
+    ROUTING,
+    destination_options,
+    fragment_header,
+    fragments6,
+    group_mac6,
+    hop_by_hop,
+    icmp6,
+    icmp6_echo,
+    icmp6_error,
+    ipv6,
+    ipv6_echo,
+    mld2_report,
+    mld_query,
+    mld_record,
+    mld_report,
+    nd_mtu,
+    nd_nonce,
+    nd_option,
+    nd_prefix,
+    neighbour_advertisement,
+    neighbour_solicitation,
+    option,
+    redirect6,
+    router_advertisement,
+    router_solicitation,
+    routing,
+    solicited_node,
+    source_mac,
+    target_mac,
+)
+from vrouter.testing.octets import (
+    Addressed,
+    Ip,
+    Mac,
+    internet_checksum,
+    ip6_int,
+    ip6_text,
+    ip_bytes,
+    ip_int,
+    mac_bytes,
+    pseudo_header,
+)
+
+__all__ = [
+    "ALL_NODES",
+    "ALL_ROUTERS",
+    "ARP",
+    "BROADCAST",
+    "DSTOPTS",
+    "ECHO",
+    "ECHO6",
+    "ECHO_REPLY",
+    "ECHO_REPLY6",
+    "FRAGMENT",
+    "HOPOPTS",
+    "ICMP",
+    "ICMPV6",
+    "IGMP",
+    "IPV4",
+    "IPV6",
+    "NO_NEXT",
+    "QINQ",
+    "ROUTING",
+    "TCP",
+    "UDP",
+    "VLAN",
+    "ZERO_MAC",
+    "Addressed",
+    "Ip",
+    "Mac",
+    "arp",
+    "arp_reply",
+    "arp_request",
+    "destination_options",
+    "ethernet",
+    "fragment_header",
+    "fragments",
+    "fragments6",
+    "group_mac",
+    "group_mac6",
+    "hop_by_hop",
+    "icmp",
+    "icmp6",
+    "icmp6_echo",
+    "icmp6_error",
+    "icmp_echo",
+    "icmp_error",
+    "igmp",
+    "igmp3_report",
+    "igmp_query",
+    "igmp_record",
+    "igmp_report",
+    "internet_checksum",
+    "ip6_int",
+    "ip_int",
+    "ipv4",
+    "ipv4_echo",
+    "ipv4_udp",
+    "ipv6",
+    "ipv6_echo",
+    "ipv6_udp",
+    "mac_bytes",
+    "mld2_report",
+    "mld_query",
+    "mld_record",
+    "mld_report",
+    "nd_mtu",
+    "nd_nonce",
+    "nd_option",
+    "nd_prefix",
+    "neighbour_advertisement",
+    "neighbour_solicitation",
+    "option",
+    "pseudo_header",
+    "redirect6",
+    "router_advertisement",
+    "router_solicitation",
+    "routing",
+    "solicited_node",
+    "source_mac",
+    "target_mac",
+    "udp",
+    "vlan_tag",
+]
 
 IPV4 = 0x0800
 ARP = 0x0806
 VLAN = 0x8100
+QINQ = 0x88A8
 IPV6 = 0x86DD
 
 ICMP = 1
+IGMP = 2
 TCP = 6
 UDP = 17
 
@@ -29,47 +167,6 @@ ZERO_MAC = bytes(6)
 
 ECHO_REPLY = 0
 ECHO = 8
-
-
-class Addressed(Protocol):
-    """What stands for its address: a node of the lab, or anything else with an ``addr``."""
-
-    @property
-    def addr(self) -> str: ...
-
-
-Ip = str | int | Addressed
-Mac = str | bytes
-
-
-def mac_bytes(mac: Mac) -> bytes:
-    """The 6 bytes of a MAC address; ValueError for any other length."""
-    raw = bytes.fromhex(mac.replace(":", "").replace("-", "")) if isinstance(mac, str) else bytes(mac)
-    if len(raw) != 6:
-        raise ValueError(f"{mac!r} is not a MAC address")
-    return raw
-
-
-def ip_int(address: Ip) -> int:
-    """The IPv4 address as an int; ValueError when it is none."""
-    return int(ipaddress.IPv4Address(address if isinstance(address, str | int) else address.addr))
-
-
-def internet_checksum(data: bytes) -> int:
-    """The Internet checksum of ``data``, added up word by word (RFC 1071 section 1)."""
-    if len(data) % 2:
-        data += b"\0"
-    total = 0
-    for i in range(0, len(data), 2):
-        total += data[i] << 8 | data[i + 1]
-        if total > 0xFFFF:
-            total -= 0xFFFF
-    return total ^ 0xFFFF
-
-
-def pseudo_header(src: Ip, dst: Ip, proto: int, length: int) -> bytes:
-    """The pseudo-header of RFC 768."""
-    return pack("!IIBBH", ip_int(src), ip_int(dst), 0, proto, length & 0xFFFF)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -83,6 +180,19 @@ def ethernet(
     tag = b"" if vlan is None else pack("!HH", tpid, vlan)
     frame = mac_bytes(dst) + mac_bytes(src) + tag + pack("!H", ethertype) + payload
     return frame.ljust(60, b"\0") if pad else frame
+
+
+def vlan_tag(tci: int, ethertype: int, payload: bytes) -> bytes:
+    """What is behind the TPID of a tag, for stacks of them: ``ethernet(…, QINQ, vlan_tag(100, VLAN, vlan_tag(5, …)))``.
+
+    ``tci`` is the VLAN id, with priority << 13 and drop eligibility << 12.
+    """
+    return pack("!HH", tci, ethertype) + payload
+
+
+def group_mac(group: Ip) -> bytes:
+    """The MAC address of an IPv4 group (RFC 1112 section 6.4)."""
+    return bytes.fromhex("01005e") + (ip_int(group) & 0x7FFFFF).to_bytes(3, "big")
 
 
 def arp(
@@ -220,11 +330,14 @@ def udp(
     checksum: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """A UDP datagram (RFC 768); the addresses go into its checksum only. ``checksum=0`` sends it without one."""
+    """A UDP datagram (RFC 768); the addresses, of either family, go into its checksum only. ``checksum=0`` sends it
+    without one. An int of 32 bits is an IPv4 address."""
     if length is None:
         length = 8 + len(payload)
     if checksum is None:
-        head = pseudo_header(src, dst, UDP, 8 + len(payload)) + pack("!HHHH", sport, dport, length, 0)
+        head = pseudo_header(ip_bytes(src), ip_bytes(dst), UDP, 8 + len(payload)) + pack(
+            "!HHHH", sport, dport, length, 0
+        )
         checksum = internet_checksum(head + payload) or 0xFFFF
     return pack("!HHHH", sport, dport, length, checksum) + payload
 
@@ -267,13 +380,70 @@ def icmp_error(
     return icmp(type, code, rest, packet[:quote], checksum=checksum)
 
 
-# ------------------------------------------------------------------------------------------------------- whole
-# packets
+# ------------------------------------------------------------------------------------------------------------------
+# groups
+
+
+def igmp(
+    type: int,  # noqa: A002 (the field's name)
+    code: int,
+    group: Ip,
+    tail: bytes = b"",
+    *,
+    checksum: int | None = None,
+) -> bytes:
+    """An IGMP message: type, code, and the group or what stands in its place."""
+    if checksum is None:
+        checksum = internet_checksum(pack("!BBHI", type, code, 0, ip_int(group)) + tail)
+    return pack("!BBHI", type, code, checksum, ip_int(group)) + tail
+
+
+def igmp_query(
+    group: Ip = 0,
+    sources: Sequence[Ip] = (),
+    *,
+    version: int = 3,
+    code: int = 100,
+    suppress: bool = False,
+    robustness: int = 2,
+    interval: int = 125,
+    **wrong: Any,
+) -> bytes:
+    """Who listens to ``group``? ``code`` tells the response time, ``interval`` is a code too (RFC 3376 section 4.1)."""
+    if version < 3:
+        return igmp(0x11, code if version == 2 else 0, group, **wrong)
+    tail = pack("!BBH", suppress << 3 | robustness, interval, len(sources))
+    return igmp(0x11, code, group, tail + b"".join(pack("!I", ip_int(source)) for source in sources), **wrong)
+
+
+def igmp_report(group: Ip, *, version: int = 2, leave: bool = False, **wrong: Any) -> bytes:
+    """I listen to ``group``, as version 1 or 2 says it; with ``leave``, no longer (RFC 2236 section 2)."""
+    return igmp(0x17 if leave else 0x16 if version == 2 else 0x12, 0, group, **wrong)
+
+
+def igmp3_report(*records: bytes, count: int | None = None, **wrong: Any) -> bytes:
+    """What I listen to, as version 3 says it (RFC 3376 section 4.2)."""
+    return igmp(0x22, 0, len(records) if count is None else count, b"".join(records), **wrong)
+
+
+def igmp_record(kind: int, group: Ip, sources: Sequence[Ip] = (), auxiliary: bytes = b"") -> bytes:
+    """A record of one group; kinds are 1 to 6 (RFC 3376 section 4.2.12)."""
+    head = pack("!BBHI", kind, len(auxiliary) // 4, len(sources), ip_int(group))
+    return head + b"".join(pack("!I", ip_int(source)) for source in sources) + auxiliary
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# whole packets
 
 
 def ipv4_udp(src: Ip, dst: Ip, sport: int, dport: int, payload: bytes = b"", **header: Any) -> bytes:
     """An IPv4 packet with a UDP datagram; keyword arguments as for ``ipv4``."""
     return ipv4(src, dst, UDP, udp(src, dst, sport, dport, payload), **header)
+
+
+def ipv6_udp(src: Ip, dst: Ip, sport: int, dport: int, payload: bytes = b"", **header: Any) -> bytes:
+    """An IPv6 packet with a UDP datagram; keyword arguments as for ``ipv6``."""
+    return ipv6(src, dst, UDP, udp(ip6_text(src), ip6_text(dst), sport, dport, payload), **header)
 
 
 def ipv4_echo(

@@ -9,283 +9,49 @@ different, so a failing assertion explains itself. ``describe`` is the one-line 
 bytes with ``describe`` as their repr.
 
 ``quotes=`` names the frame or packet an ICMP error must be about: its IP header and at least 8 bytes of its data must
-be quoted, and what is quoted must be the same but for TTL and header checksum, which routers change on the way.
+be quoted, and what is quoted must be the same but for TTL and header checksum, which routers change on the way. Over
+IPv6 all that fits must be quoted.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from vrouter.testing.frames import Ip, Mac, internet_checksum, ip_int, mac_bytes, pseudo_header
+from vrouter.testing.decoding import Decoded, Frame, decode, describe, ip_text, is_packet, mac_text, u16
+from vrouter.testing.octets import Ip, Mac, ip_bytes, mac_bytes
 
-_IPV4, _ARP, _VLAN, _QINQ, _IPV6 = 0x0800, 0x0806, 0x8100, 0x88A8, 0x86DD
-_ICMP, _UDP = 1, 17
+__all__ = [
+    "Arp",
+    "Frame",
+    "Icmp4",
+    "Icmp6",
+    "Igmp",
+    "Ipv4",
+    "Ipv6",
+    "Matcher",
+    "Mld",
+    "Ndp",
+    "Udp",
+    "arp",
+    "decode",
+    "describe",
+    "icmp4",
+    "icmp6",
+    "igmp",
+    "ipv4",
+    "ipv6",
+    "mld",
+    "ndp",
+    "udp",
+]
 
-_ICMP_NAMES: Final = {
-    0: "echo reply",
-    3: "unreachable",
-    4: "source quench",
-    5: "redirect",
-    8: "echo request",
-    11: "time exceeded",
-    12: "parameter problem",
-    13: "timestamp request",
-    14: "timestamp reply",
-}
-_ICMP_ERRORS = (3, 4, 5, 11, 12)
-
-
-# --------------------------------------------------------------------------------------------------------------
-# decoding
-
-
-@dataclass(slots=True)
-class Decoded:
-    """What bytes say: the fields of each layer found, and what is broken in them."""
-
-    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-
-
-def decode(data: bytes) -> Decoded:
-    """Decodes an Ethernet frame or a bare IPv4 packet as far as it goes; never raises on what is in it."""
-    data = bytes(data)
-    found = Decoded()
-    if _is_packet(data):
-        _decode_ipv4(data, found)
-    else:
-        _decode_ethernet(data, found)
-    return found
-
-
-def _is_packet(data: bytes) -> bool:
-    """Whether the bytes start with an IPv4 header rather than an Ethernet header.
-
-    A packet may carry a wrong length and a frame may go to a MAC address that looks like a version, so neither
-    decides alone.
-    """
-    if len(data) < 20 or data[0] >> 4 != 4 or data[0] & 15 < 5:
-        return False
-    if _u16(data, 2) == len(data):
-        return True
-    return _u16(data, 12) not in (_IPV4, _ARP, _VLAN, _QINQ, _IPV6)
-
-
-def _u16(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 2], "big")
-
-
-def _u32(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 4], "big")
-
-
-def _decode_ethernet(data: bytes, found: Decoded) -> None:
-    if len(data) < 14:
-        found.faults.append(f"a frame of {len(data)} bytes")
-        return
-    layer: dict[str, Any] = {"eth_dst": data[:6], "eth_src": data[6:12], "ethertype": _u16(data, 12), "vlan": None}
-    found.layers["ethernet"] = layer
-    at = 14
-    if layer["ethertype"] == _VLAN and len(data) >= 18:
-        layer["vlan"], layer["ethertype"] = _u16(data, 14) & 0xFFF, _u16(data, 16)
-        at = 18
-    layer["payload"] = data[at:]
-    if layer["ethertype"] == _ARP:
-        _decode_arp(data[at:], found)
-    elif layer["ethertype"] == _IPV4:
-        _decode_ipv4(data[at:], found)
-
-
-def _decode_arp(data: bytes, found: Decoded) -> None:
-    if len(data) < 28:
-        found.faults.append("ARP cut short")
-        return
-    if data[:6] != b"\0\1\x08\0\6\4":
-        found.faults.append("ARP of other types or lengths than Ethernet's and IPv4's")
-        return
-    found.layers["arp"] = {
-        "op": _u16(data, 6),
-        "sha": data[8:14],
-        "spa": _u32(data, 14),
-        "tha": data[18:24],
-        "tpa": _u32(data, 24),
-    }
-
-
-def _decode_ipv4(data: bytes, found: Decoded) -> None:
-    if len(data) < 20 or data[0] >> 4 != 4:
-        found.faults.append("no IPv4 header")
-        return
-    header_len, total_length, word = (data[0] & 15) * 4, _u16(data, 2), _u16(data, 6)
-    whole = 20 <= header_len <= total_length <= len(data)
-    if not whole:
-        found.faults.append(f"IPv4 lengths (header {header_len}, total {total_length}, there {len(data)})")
-    elif internet_checksum(data[:header_len]) != 0:
-        found.faults.append("IPv4 header checksum")
-    layer: dict[str, Any] = {
-        "src": _u32(data, 12),
-        "dst": _u32(data, 16),
-        "proto": data[9],
-        "ttl": data[8],
-        "tos": data[1],
-        "ident": _u16(data, 4),
-        "df": bool(word & 0x4000),
-        "mf": bool(word & 0x2000),
-        "offset": (word & 0x1FFF) * 8,
-        "options": data[20:header_len],
-        "total_length": total_length,
-        "payload": data[header_len:total_length],
-    }
-    found.layers["ipv4"] = layer
-    if not whole:
-        return
-    if layer["mf"] or layer["offset"]:
-        return
-    if layer["proto"] == _ICMP:
-        _decode_icmp4(layer["payload"], found)
-    elif layer["proto"] == _UDP:
-        _decode_udp(layer, layer["payload"], found)
-
-
-def _decode_icmp4(data: bytes, found: Decoded) -> None:
-    if len(data) < 8:
-        found.faults.append("ICMP cut short")
-        return
-    if internet_checksum(data) != 0:
-        found.faults.append("ICMP checksum")
-    found.layers["icmp4"] = {
-        "type": data[0],
-        "code": data[1],
-        "rest": _u32(data, 4),
-        "ident": _u16(data, 4),
-        "sequence": _u16(data, 6),
-        "payload": data[8:],
-    }
-
-
-def _decode_udp(network: dict[str, Any], data: bytes, found: Decoded) -> None:
-    length = _u16(data, 4)
-    if len(data) < 8 or not 8 <= length <= len(data):
-        found.faults.append("UDP length")
-        return
-    data = data[:length]
-    checksum = _u16(data, 6)
-    if checksum and internet_checksum(pseudo_header(network["src"], network["dst"], _UDP, length) + data) != 0:
-        found.faults.append("UDP checksum")
-    found.layers["udp"] = {"sport": _u16(data, 0), "dport": _u16(data, 2), "checksum": checksum, "payload": data[8:]}
-
-
-# ------------------------------------------------------------------------------------------------------------
-# describing
-
-
-def _ip(address: int) -> str:
-    return str(ipaddress.IPv4Address(address))
-
-
-def _mac(mac: bytes) -> str:
-    return mac.hex(":")
-
-
-def describe(data: bytes) -> str:
-    """A frame or IP packet in one line, much as tcpdump prints it; never raises on what is in it."""
-    found = decode(data)
-    words = []
-    layers = found.layers
-    if "ethernet" in layers:
-        link = layers["ethernet"]
-        words.append(f"{_mac(link['eth_src'])} > {_mac(link['eth_dst'])}")
-        if link["vlan"] is not None:
-            words.append(f"vlan {link['vlan']}")
-    if "arp" in layers:
-        words.append(_describe_arp(layers["arp"]))
-    elif "ipv4" in layers:
-        words.append(_describe_ipv4(layers))
-    elif "ethernet" in layers:
-        link = layers["ethernet"]
-        words.append(f"ethertype 0x{link['ethertype']:04x}, length {len(link['payload'])}")
-    if found.faults:
-        words.append(f"[bad: {'; '.join(found.faults)}]")
-    return " ".join(words)
-
-
-def _describe_arp(layer: dict[str, Any]) -> str:
-    sender, target = _ip(layer["spa"]), _ip(layer["tpa"])
-    if layer["op"] == 1:
-        return f"ARP who-has {target} tell {sender}"
-    if layer["op"] == 2:
-        return f"ARP reply {sender} is-at {_mac(layer['sha'])} to {target}"
-    return f"ARP op {layer['op']} from {sender} to {target}"
-
-
-def _describe_ipv4(layers: dict[str, dict[str, Any]]) -> str:
-    network = layers["ipv4"]
-    source, target = _ip(network["src"]), _ip(network["dst"])
-    if "udp" in layers:
-        ports = layers["udp"]
-        said = f"IP {source}.{ports['sport']} > {target}.{ports['dport']}: UDP, length {len(ports['payload'])}"
-    elif "icmp4" in layers:
-        said = f"IP {source} > {target}: {_describe_icmp4(layers['icmp4'])}"
-    else:
-        said = f"IP {source} > {target}: proto {network['proto']}, length {len(network['payload'])}"
-    said += f", ttl {network['ttl']}"
-    if network["tos"]:
-        said += f", tos 0x{network['tos']:02x}"
-    if network["ident"] or network["mf"] or network["offset"]:
-        said += f", id {network['ident']}"
-    if network["df"]:
-        said += ", DF"
-    if network["mf"] or network["offset"]:
-        said += f", fragment {network['offset']}{'+' if network['mf'] else ''}"
-    if network["options"]:
-        said += f", options {network['options'].hex()}"
-    return said
-
-
-def _describe_icmp4(layer: dict[str, Any]) -> str:
-    kind = layer["type"]
-    said = f"ICMP {_ICMP_NAMES.get(kind, f'type {kind}')}"
-    if kind in (0, 8):
-        return f"{said}, id {layer['ident']}, seq {layer['sequence']}, length {len(layer['payload'])}"
-    said += f", code {layer['code']}"
-    if layer["rest"]:
-        said += f", rest 0x{layer['rest']:08x}"
-    if kind in _ICMP_ERRORS:
-        said += f", quoting {_describe_quote(layer['payload'])}"
-    return said
-
-
-def _describe_quote(data: bytes) -> str:
-    """The quoted start of a packet: header fields alone, since lengths and checksums cover what was cut off."""
-    if len(data) < 20 or data[0] >> 4 != 4:
-        return f"{len(data)} bytes"
-    said = f"{len(data)} bytes of {_ip(_u32(data, 12))} > {_ip(_u32(data, 16))} proto {data[9]}"
-    at = (data[0] & 15) * 4
-    if data[9] == _UDP and not _u16(data, 6) & 0x1FFF and len(data) >= at + 4:
-        said += f" ports {_u16(data, at)} > {_u16(data, at + 2)}"
-    return f"[{said}]"
-
-
-class Frame(bytes):
-    """Bytes of a frame or packet that print as ``describe`` tells them; otherwise plain bytes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{describe(self)}>"
-
-    __str__ = __repr__
-
-
-# --------------------------------------------------------------------------------------------------------------
-# matching
+_ETHERTYPES = (0x0800, 0x86DD)
+_LONGEST_QUOTE6 = 1280 - 48
 
 _FORMATS: Final[dict[str, Callable[[Any], str]]] = {
-    **dict.fromkeys(("src", "dst", "spa", "tpa"), _ip),
-    **dict.fromkeys(("eth_src", "eth_dst", "sha", "tha"), _mac),
+    **dict.fromkeys(("src", "dst", "spa", "tpa", "target", "destination", "group"), ip_text),
+    **dict.fromkeys(("eth_src", "eth_dst", "sha", "tha", "source_mac", "target_mac"), mac_text),
     "quotes": describe,
 }
 
@@ -348,7 +114,7 @@ class Matcher:
 
 
 def _address(value: Ip | None) -> int | None:
-    return None if value is None else ip_int(value)
+    return None if value is None else int.from_bytes(ip_bytes(value), "big")
 
 
 def _hardware(value: Mac | None) -> bytes | None:
@@ -424,9 +190,12 @@ class Ipv4(Matcher):
 
 
 class Udp(Matcher):
-    """A whole UDP datagram; ``ident`` is the identification of its IP header."""
+    """A whole UDP datagram over either family.
 
-    layers = ("udp", "ipv4", "ethernet")
+    ``ident`` is the identification of its IP header; ``ttl`` and ``tos`` are IPv6's hop limit and traffic class too.
+    """
+
+    layers = ("udp", "ipv4", "ipv6", "ethernet")
 
     def __init__(
         self,
@@ -514,34 +283,205 @@ class Icmp4(Matcher):
         """As every matcher, and the comparison of a quoted packet."""
         if name != "quotes":
             return super().field_differences(name, wanted, found)
-        return _quote_differences(found.layers["icmp4"]["payload"], wanted)
+        return _quote_differences(found.layers[self.layers[0]]["payload"], wanted)
+
+
+class Ipv6(Matcher):
+    """An IPv6 packet, a fragment too.
+
+    ``next_header`` is the header's, ``proto`` the upper-layer protocol; ``headers`` are the extension headers as
+    (protocol, bytes), ``payload`` is all behind the IPv6 header. ``ident``, ``offset`` (in bytes) and ``mf`` are those
+    of a fragment header.
+    """
+
+    layers = ("ipv6", "ethernet")
+
+    def __init__(
+        self,
+        *,
+        src: Ip | None = None,
+        dst: Ip | None = None,
+        next_header: int | None = None,
+        proto: int | None = None,
+        hop_limit: int | None = None,
+        traffic_class: int | None = None,
+        flow_label: int | None = None,
+        payload_length: int | None = None,
+        headers: list[tuple[int, bytes]] | None = None,
+        ident: int | None = None,
+        offset: int | None = None,
+        mf: bool | None = None,
+        payload: bytes | None = None,
+        eth_src: Mac | None = None,
+        eth_dst: Mac | None = None,
+        vlan: int | None = None,
+        intact: bool = True,
+    ) -> None:
+        fields = {
+            "src": _address(src),
+            "dst": _address(dst),
+            "next_header": next_header,
+            "proto": proto,
+            "hop_limit": hop_limit,
+            "traffic_class": traffic_class,
+            "flow_label": flow_label,
+            "payload_length": payload_length,
+            "headers": headers,
+            "ident": ident,
+            "offset": offset,
+            "mf": mf,
+            "payload": payload,
+        }
+        super().__init__(intact, fields | _link(eth_src, eth_dst, vlan))
+
+
+class Icmp6(Icmp4):
+    """An ICMPv6 message, with the fields of `Icmp4`; ``ttl`` and ``tos`` are the hop limit and the traffic class.
+
+    An error must quote all that fits into 1280 bytes (RFC 4443 section 2.4 c).
+    """
+
+    layers = ("icmp6", "ipv6", "ethernet")
+
+
+class Ndp(Matcher):
+    """A message of neighbour discovery: ``type`` is 133 to 137.
+
+    ``options`` are all of them as (kind, data); ``cur_hop_limit`` is what an advertisement says, ``preference`` its two
+    bits, ``hop_limit`` that of the packet.
+    """
+
+    layers = ("ndp", "icmp6", "ipv6", "ethernet")
+
+    def __init__(
+        self,
+        type: int | None = None,  # noqa: A002 (the field's name)
+        *,
+        code: int | None = 0,
+        src: Ip | None = None,
+        dst: Ip | None = None,
+        target: Ip | None = None,
+        destination: Ip | None = None,
+        source_mac: Mac | None = None,
+        target_mac: Mac | None = None,
+        router: bool | None = None,
+        solicited: bool | None = None,
+        override: bool | None = None,
+        cur_hop_limit: int | None = None,
+        managed: bool | None = None,
+        other: bool | None = None,
+        preference: int | None = None,
+        lifetime: int | None = None,
+        reachable: int | None = None,
+        retrans: int | None = None,
+        mtu: int | None = None,
+        nonce: bytes | None = None,
+        redirected: bytes | None = None,
+        options: list[tuple[int, bytes]] | None = None,
+        hop_limit: int | None = 255,
+        eth_src: Mac | None = None,
+        eth_dst: Mac | None = None,
+        vlan: int | None = None,
+        intact: bool = True,
+    ) -> None:
+        fields = {
+            "type": type,
+            "code": code,
+            "src": _address(src),
+            "dst": _address(dst),
+            "target": _address(target),
+            "destination": _address(destination),
+            "source_mac": _hardware(source_mac),
+            "target_mac": _hardware(target_mac),
+            "router": router,
+            "solicited": solicited,
+            "override": override,
+            "cur_hop_limit": cur_hop_limit,
+            "managed": managed,
+            "other": other,
+            "preference": preference,
+            "lifetime": lifetime,
+            "reachable": reachable,
+            "retrans": retrans,
+            "mtu": mtu,
+            "nonce": nonce,
+            "redirected": redirected,
+            "options": options,
+            "hop_limit": hop_limit,
+        }
+        super().__init__(intact, fields | _link(eth_src, eth_dst, vlan))
+
+
+class Mld(Matcher):
+    """An MLD message: ``records`` are (kind, group, [sources]) and ``sources`` a query's, with addresses as text."""
+
+    layers: ClassVar[tuple[str, ...]] = ("mld", "icmp6", "ipv6", "ethernet")
+
+    def __init__(
+        self,
+        type: int | None = None,  # noqa: A002 (the field's name)
+        *,
+        src: Ip | None = None,
+        dst: Ip | None = None,
+        group: Ip | None = None,
+        sources: list[str] | None = None,
+        records: list[tuple[int, str, list[str]]] | None = None,
+        ttl: int | None = 1,
+        eth_src: Mac | None = None,
+        eth_dst: Mac | None = None,
+        vlan: int | None = None,
+        intact: bool = True,
+    ) -> None:
+        fields = {
+            "type": type,
+            "src": _address(src),
+            "dst": _address(dst),
+            "group": _address(group),
+            "sources": sources,
+            "records": records,
+            "ttl": ttl,
+        }
+        super().__init__(intact, fields | _link(eth_src, eth_dst, vlan))
+
+
+class Igmp(Mld):
+    """An IGMP message, with the fields of `Mld`."""
+
+    layers = ("igmp", "ipv4", "ethernet")
 
 
 def _packet_of(data: bytes) -> bytes:
     """The IP packet in a frame, without the padding behind it, or the packet itself; ValueError when there is none."""
     data = bytes(data)
-    if not _is_packet(data):
+    if not is_packet(data):
         link = decode(data).layers.get("ethernet", {})
-        if link.get("ethertype") != _IPV4 or len(link["payload"]) < 20:
-            raise ValueError(f"no IPv4 packet to be quoted: {describe(data)}")
+        if link.get("ethertype") not in _ETHERTYPES or len(link["payload"]) < 20:
+            raise ValueError(f"no IP packet to be quoted: {describe(data)}")
         data = link["payload"]
-    return data[: _u16(data, 2)]
+    return data[: 40 + u16(data, 4)] if data[0] >> 4 == 6 else data[: u16(data, 2)]
 
 
 def _quote_differences(quoted: bytes, packet: bytes) -> list[str]:
-    header_len = (packet[0] & 15) * 4
-    least = min(header_len + 8, len(packet))
+    if packet[0] >> 4 == 6:
+        least, changed = min(len(packet), _LONGEST_QUOTE6), [7]
+    else:
+        least, changed = min((packet[0] & 15) * 4 + 8, len(packet)), [8, 10, 11]
     if len(quoted) < least:
         return [f"quotes {len(quoted)} bytes, not {least} or more"]
     if len(quoted) > len(packet):
         return [f"quotes {len(quoted)} bytes of a packet of {len(packet)}"]
     for at, (got, wanted) in enumerate(zip(quoted, packet, strict=False)):
-        if got != wanted and at not in (8, 10, 11):
+        if got != wanted and at not in changed:
             return [f"quoted byte {at} is 0x{got:02x}, not 0x{wanted:02x}"]
     return []
 
 
 arp = Arp
 ipv4 = Ipv4
+ipv6 = Ipv6
 udp = Udp
 icmp4 = Icmp4
+icmp6 = Icmp6
+ndp = Ndp
+mld = Mld
+igmp = Igmp
