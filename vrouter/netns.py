@@ -18,7 +18,7 @@ from vrouter.errors import NotSupportedError
 from vrouter.nsmap import absolute
 from vrouter.stack.base.addresses import format_address, parse_address, parse_mac
 from vrouter.stack.base.drop import DropReason
-from vrouter.stack.l3.fib import CROSS
+from vrouter.stack.l3.fib import CROSS, to_record
 
 if TYPE_CHECKING:
     import asyncio
@@ -164,14 +164,14 @@ class Netns:
         if found is not None and found.action == CROSS:
             return self._crossing_record(found, address)
         route, source = self.stack.route_output(address, family=family)
-        record = route.to_record(self.name)
+        record = to_record(self.name, *self.stack.ip4.prefix_of(route, address), route)
         if source:
             record["src"] = format_address(source, family)
         return record
 
     def _crossing_record(self, route: Route, dst: int) -> Record:
-        record = route.to_record(self.name)
         ip = self.stack.ip4
+        record = to_record(self.name, *ip.prefix_of(route, dst), route)
         source = route.src if route.src in ip.owners else ip.select_source(None, dst)
         if source:
             record["src"] = format_address(source, route.family)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vrouter.stack.base.addresses import format_address, format_mac
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DROP_TABLE
+from vrouter.stack.l3.fib import to_record
 from vrouter.stack.l4.socket import records as socket_records
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def addresses(router: Router, netns: str | None = None) -> list[Record]:
 
 def routes(router: Router, netns: str | None = None) -> list[Record]:
     """The main table, as ip(8) shows it: configured routes and those that addresses made."""
-    return [route.to_record(ns.name) for ns in _chosen(router, netns) for route in ns.ip4.main]
+    return [to_record(ns.name, *entry) for ns in _chosen(router, netns) for entry in ns.ip4.main]
 
 
 def neighbors(router: Router, netns: str | None = None) -> list[Record]:

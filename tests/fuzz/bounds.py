@@ -58,7 +58,7 @@ def check_bounds(world: World) -> None:
         _check_sockets(world, ns)
         assert len(ns.ip4.exceptions) <= MAX_EXCEPTIONS
         assert ns.ip4.limiter is None or len(ns.ip4.limiter._peers) <= MAX_PEERS
-        assert set(ns.crossings) == {route.target for route in ns.ip4.main if route.target is not None}
+        assert set(ns.crossings) == {route.target for _, _, route in ns.ip4.main if route.target is not None}
     assert queued == stack.accounts()[1]["queued"]
     for capture in world.captures.values():
         assert sum(len(frame.data) for frame in capture.frames) == capture.bytes <= capture.limit
@@ -138,11 +138,11 @@ def _check_addresses(ns: Netns) -> None:
     for fib in (ns.ip4.main, ns.ip4.local):
         routes = list(fib)
         assert len(routes) == len(fib)
-        for route in routes:
+        for prefix, length, route in routes:
             assert route.dev is None or ns.devices.get(route.dev.name) is route.dev, "a route by a device that is gone"
             assert route.proto != "kernel" or route.src in usable, "a kernel route of an address that is not usable"
-            if route.type == LOCAL and route.length == 32:
-                assert route.prefix in usable
+            if route.type == LOCAL and length == 32:
+                assert prefix in usable
 
 
 def _check_sockets(world: World, ns: Netns) -> None:

@@ -109,7 +109,7 @@ def test_probing_first(bed: Bed) -> None:
 def test_a_tentative_address_makes_no_route(bed: Bed) -> None:
     """RFC 5227 2.1: not used in any way before it is known to be free: not as a source, not answered by ARP."""
     c = probing(bed)
-    assert [route for route in bed.r.ip4.main if route.dev is c.dev] == []
+    assert [route for _, _, route in bed.r.ip4.main if route.dev is c.dev] == []
     c.send_arp(frames.arp_request(c.mac, "10.0.5.2", NEW))
     assert [frame for frame in c.arp if frame == match.arp(op=2)] == []
 

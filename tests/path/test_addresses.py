@@ -120,7 +120,7 @@ def test_text_that_is_no_address(bed: Bed, text: str) -> None:
 def test_without_a_length_an_address_is_alone(bed: Bed) -> None:
     """ip-address(8): no class is guessed (RFC 4632): without a length it is a /32, with no link around it."""
     assert bed.r.add_address("a", "10.0.5.1", now=bed.now).length == 32
-    assert [route.length for route in bed.r.ip4.main] == [24, 24]
+    assert [length for _, length, _ in bed.r.ip4.main] == [24, 24]
 
 
 @pytest.mark.parametrize("length", [1, 8, 23, 30, 31, 32])
@@ -130,7 +130,7 @@ def test_prefixes_of_any_length_at_a_device(bed: Bed, length: int) -> None:
     bed.settle()
     echo(bed, "100.64.0.1")
     assert bed.a.received == [match.icmp4(type=0, src="100.64.0.1")]
-    kernel = [route.length for route in bed.r.ip4.main if route.src == 0x64400001]
+    kernel = [length for _, length, route in bed.r.ip4.main if route.src == 0x64400001]
     assert kernel == ([] if length == 32 else [length])
 
 

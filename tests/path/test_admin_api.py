@@ -29,7 +29,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "neighbors": {"netns": TEXT, "dev": TEXT, "address": TEXT, "mac": MAYBE, "state": TEXT, "age_ns": NUMBER},
     "routes": {
         "netns": TEXT, "to": TEXT, "via": MAYBE, "dev": MAYBE, "target_netns": MAYBE, "type": TEXT, "metric": NUMBER,
-        "table": TEXT, "proto": TEXT, "src": MAYBE,
+        "table": TEXT, "proto": TEXT, "scope": TEXT, "src": MAYBE, "mtu": (int, type(None)),
+        "advmss": (int, type(None)), "onlink": YES, "nhid": (int, type(None)), "nexthops": (list, type(None)),
     },
     "crossings": {
         "netns": TEXT, "from": TEXT, "to": TEXT, "kind": TEXT, "accepted": YES, "packets": NUMBER, "bytes": NUMBER,
@@ -184,7 +185,8 @@ async def test_addresses_routes_and_neighbours_come_and_go() -> None:
             201,
             {
                 "netns": "red", "to": "10.9.0.0/16", "via": "10.5.0.1", "dev": "w", "target_netns": None,
-                "type": "unicast", "metric": 7, "table": "main", "proto": "static", "src": None,
+                "type": "unicast", "metric": 7, "table": "main", "proto": "static", "scope": "global", "src": None,
+                "mtu": None, "advmss": None, "onlink": False, "nhid": None, "nexthops": None,
             },
         )  # fmt: skip
         found = await client.ask("GET", f"{ns}/route?to=10.9.1.1")

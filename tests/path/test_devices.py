@@ -75,7 +75,7 @@ def test_down_and_up(bed: Bed) -> None:
     bed.settle()
     bed.a.send(ECHO)
     assert bed.a.received == [match.icmp4(type=0)]
-    assert [route.dev.name for route in bed.r.ip4.main] == ["a", "b"]
+    assert [route.dev.name for _, _, route in bed.r.ip4.main] == ["a", "b"]
 
 
 def test_carrier_lost_and_back(bed: Bed) -> None:
@@ -128,7 +128,7 @@ def test_a_removed_device_takes_everything_along(bed: Bed) -> None:
     bed.b.send_frame(bed.b.frame(b"", ethertype=0x9999))
     bed.stack.remove_device(bed.b.dev, now=bed.now)
     assert list(bed.r.devices) == ["lo", "a"]
-    assert [route.dev.name for route in bed.r.ip4.main] == ["a"]
+    assert [route.dev.name for _, _, route in bed.r.ip4.main] == ["a"]
     assert not bed.r.ip4.is_local(0x0A000201)
     assert failure(sock.sendto, b"x", ("10.0.2.2", 9), now=bed.now) == errno.ENODEV
     assert bed.r.drop_counts() == {"UNHANDLED_PROTO": 1}
@@ -154,7 +154,7 @@ def test_a_moved_device_starts_anew(bed: Bed) -> None:
     assert dev is bed.b.dev
     assert (dev.name, dev.ifindex, dev.mac, dev.rx_packets) == ("lan", 2, mac, rx)
     assert (dev.addresses, dev.neigh4, dev.conf4.forwarding) == ([], {}, True)
-    assert [route.dev.name for route in bed.r.ip4.main] == ["a"]
+    assert [route.dev.name for _, _, route in bed.r.ip4.main] == ["a"]
     with bed.expect(
         rx=1,
         tx=1,

@@ -12,6 +12,7 @@ import pytest
 
 from tests.path.bed import Bed, Station
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.l3.fib import to_record
 from vrouter.testing import frames, match
 
 FORWARDED = {"IpInReceives": 1, "IpForwDatagrams": 1}
@@ -246,7 +247,7 @@ def test_the_route_chooses_the_source(bed: Bed) -> None:
 
 def main(bed: Bed, prefix: str) -> list[tuple[str, str, str | None]]:
     """Device, origin and preferred source of the main table's routes to `prefix`."""
-    records = [route.to_record("") for route in bed.r.ip4.main]
+    records = [to_record("", *entry) for entry in bed.r.ip4.main]
     return [(row["dev"], row["proto"], row["src"]) for row in records if row["to"] == prefix]
 
 

@@ -153,7 +153,7 @@ def test_removing_one_end_removes_the_other(pair: Pair) -> None:
     assert [row for row in pair.bed.stack.crossings() if row["kind"] == "veth"] == []
     sent = pair.send()
     assert pair.a.received == [match.icmp4(type=3, code=0, payload=sent)]
-    assert all(route.dev is not pair.down for route in pair.blue.ip4.main)
+    assert all(route.dev is not pair.down for _, _, route in pair.blue.ip4.main)
 
 
 def test_a_pair_is_shown_in_both_directions(pair: Pair) -> None:

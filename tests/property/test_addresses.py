@@ -69,10 +69,11 @@ def check_routes(ns: Netns, here: list[Address]) -> None:
             wanted.setdefault(("main", network, a.length, a.dev), set()).add((UNICAST, a.address))
         if a.broadcast >= 0:
             wanted.setdefault(("local", a.broadcast, 32, a.dev), set()).add((BROADCAST, a.address))
-    found = [(name, r) for name in ("local", "main") for r in getattr(ns.ip4, name) if r.dev is not None]
-    keys = [(name, r.prefix, r.length, r.dev) for name, r in found]
+    found = [(name, *entry) for name in ("local", "main") for entry in getattr(ns.ip4, name)]
+    keys = [(name, prefix, length, r.dev) for name, prefix, length, r in found if r.dev is not None]
     assert sorted(map(str, keys)) == sorted(map(str, wanted))
-    assert all((r.type, r.src) in wanted[key] for key, (_, r) in zip(keys, found, strict=True))
+    ways = [(r.type, r.src) for _, _, _, r in found if r.dev is not None]
+    assert all(way in wanted[key] for key, way in zip(keys, ways, strict=True))
 
 
 def check_questions(ns: Netns) -> None:

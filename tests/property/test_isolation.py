@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vrouter.stack import Stack
+from vrouter.stack.base.addresses import format_prefix
 from vrouter.stack.capture import Capture
 from vrouter.stack.device import Device
 from vrouter.stack.l4 import constants as c
@@ -117,9 +118,8 @@ class Bed:
             source, target = self.rng.choice(sorted(self.shortcuts))
             self.shortcuts.remove((source, target))
             ns = self.stack.namespaces[source]
-            for route in [route for route in ns.ip4.main if route.target == target]:
-                to = route.to_record("")["to"]
-                ns.del_route(to, netns=target, metric=route.metric, now=self.now)
+            for prefix, length, route in [entry for entry in ns.ip4.main if entry[2].target == target]:
+                ns.del_route(format_prefix(prefix, length), netns=target, metric=route.metric, now=self.now)
 
     def shortcut(self, source: Netns, target: Netns) -> None:
         if source is target or (source.name, target.name) in self.shortcuts:

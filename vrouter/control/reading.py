@@ -13,7 +13,7 @@ from vrouter.control.errors import Refused
 from vrouter.control.filter import FilterError, compile_filter
 from vrouter.control.streaming import DeviceCapture, event_stream
 from vrouter.stack.base.addresses import parse_address
-from vrouter.stack.l3.fib import REJECT
+from vrouter.stack.l3.fib import REJECT, to_record
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -45,10 +45,11 @@ def route(router: Router, call: Call) -> dict[str, Any]:
     try:
         return ns.route_get(to)
     except OSError:
-        found = ns.stack.ip4.lookup(parse_address(to)[1])
+        ip, dst = ns.stack.ip4, parse_address(to)[1]
+        found = ip.lookup(dst)
         if found is None or found.action != REJECT:
             raise
-        return found.to_record(ns.name)
+        return to_record(ns.name, *ip.prefix_of(found, dst), found)
 
 
 def sysctl(router: Router, call: Call) -> dict[str, int | str]:

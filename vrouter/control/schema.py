@@ -77,8 +77,17 @@ class NeighborRecord(Struct):
     age_ns: int
 
 
+class NextHopRecord(Struct):
+    """One of several next hops of a route."""
+
+    via: str | None
+    dev: str | None
+    weight: int
+
+
 class RouteRecord(Struct):
-    """A route; `target_netns` is set for a short-cut."""
+    """A route; `target_netns` is set for a short-cut, `nexthops` when there are several. `mtu`, `advmss` and `nhid` are
+    null when it has none of its own."""
 
     netns: str
     to: str
@@ -89,7 +98,13 @@ class RouteRecord(Struct):
     metric: int
     table: str
     proto: str
+    scope: str
     src: str | None
+    mtu: int | None
+    advmss: int | None
+    onlink: bool
+    nhid: int | None
+    nexthops: list[NextHopRecord] | None
 
 
 class SocketRecord(Struct):

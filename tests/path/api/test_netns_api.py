@@ -126,7 +126,13 @@ async def test_addresses_and_routes_by_call(router: vrouter.Router) -> None:
         "metric": 7,
         "table": "main",
         "proto": "static",
+        "scope": "global",
         "src": None,
+        "mtu": None,
+        "advmss": None,
+        "onlink": False,
+        "nhid": None,
+        "nexthops": None,
     }
     assert expected in red.routes()
     assert red.route_get("10.6.1.1") == expected | {"src": "10.0.0.1"}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from vrouter.stack.base.addresses import BROADCAST4, V4, is_host4, mask
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
-from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Fib, Route
+from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Entry, Fib, Route
 from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class IpState:
         # Addresses whose routes are made. What several claim, the first of them has; the others wait for it.
         self.owners: dict[int, Address] = {}
         self._rivals: dict[int, OrderedDict[Address, None]] = {}
-        self._waiting: dict[Claim, OrderedDict[Address, Route]] = {}
+        self._waiting: dict[Claim, OrderedDict[Address, Entry]] = {}
         self.broadcasts: dict[int, int] = {}  # how many addresses make it one
         self.zeros: dict[int, int] = {}  # {prefix, 0}: nobody's address (RFC 1812 4.2.3.1)
         # All addresses, whatever their state.
@@ -122,6 +122,15 @@ class IpState:
     def lookup(self, dst: int) -> Route | None:
         """The route to `dst`: the local table before the main table, as in Linux's default rules."""
         return self.local.lookup(dst) or self.main.lookup(dst)
+
+    def prefix_of(self, route: Route, dst: int) -> tuple[int, int]:
+        """(prefix, length) that `route` stands under for `dst`: `dst` itself when it is in no table. For people who
+        ask, not for packets."""
+        for table in (self.local, self.main):
+            found = table.match(dst)
+            if found is not None and found[2] is route:
+                return found[0], found[1]
+        return dst, self.bits
 
     def owner(self, address: int) -> Address | None:
         """The usable address record for `address`, or None when it is not this namespace's."""
@@ -228,11 +237,11 @@ class IpState:
         if a.broadcast >= 0:
             _count(self.broadcasts, a.broadcast, 1)
             _count(self.zeros, a.address & mask(a.length, self.bits), 1)
-        for route in self._routes_of(a):
+        for entry in self._routes_of(a):
             try:
-                self._table(route.table).add(route)
+                self._table(entry[2].table).add(*entry)
             except FileExistsError:  # what is there, of another address of the device as a rule, serves both
-                self._waiting.setdefault(_claim(route, a.dev), OrderedDict())[a] = route
+                self._waiting.setdefault(_claim(entry, a.dev), OrderedDict())[a] = entry
 
     def deactivate(self, a: Address) -> None:
         """Take the routes of an address away; what it had in common with another is the other's now. It is chosen no
@@ -246,31 +255,33 @@ class IpState:
         if a.broadcast >= 0:
             _count(self.broadcasts, a.broadcast, -1)
             _count(self.zeros, a.address & mask(a.length, self.bits), -1)
-        for route in self._routes_of(a):
-            claim = _claim(route, a.dev)
+        for entry in self._routes_of(a):
+            claim = _claim(entry, a.dev)
             waiting = self._waiting.get(claim)
             if waiting is not None and waiting.pop(a, None) is not None:
                 pass  # it had none
             else:
-                self._table(route.table).remove_kernel(route.prefix, route.length, a.dev, a.address)
+                prefix, length, route = entry
+                self._table(route.table).remove_kernel(prefix, length, a.dev, a.address)
                 self._inherit(claim)
             if waiting is not None and not waiting:
                 self._waiting.pop(claim, None)
 
-    def vacated(self, route: Route) -> None:
-        """`route` is out of its table: if it was a static one that stood in the place of an address's, that one comes.
+    def vacated(self, entry: Entry) -> None:
+        """`entry` is out of its table: if it was a static one that stood in the place of an address's, that one comes.
         (Who takes a kernel route out by hand wants it gone.)"""
+        route = entry[2]
         if route.dev is not None and route.proto != "kernel":
-            self._inherit(_claim(route, route.dev))
+            self._inherit(_claim(entry, route.dev))
 
     def _inherit(self, claim: Claim) -> None:
         """Make the route of the first address that waits for what `claim` says, if it is free now."""
         waiting = self._waiting.get(claim)
         if not waiting:
             return
-        heir, route = next(iter(waiting.items()))
+        heir, entry = next(iter(waiting.items()))
         try:
-            self._table(route.table).add(route)
+            self._table(entry[2].table).add(*entry)
         except FileExistsError:
             return  # a static one is in its place
         del waiting[heir]
@@ -298,7 +309,7 @@ class IpState:
                 return a
         raise os_error(errno.EADDRNOTAVAIL)
 
-    def remove_sourced(self, address: int) -> list[Route]:
+    def remove_sourced(self, address: int) -> list[Entry]:
         """Take out and return the routes that prefer the source `address`, unless somebody here has it, or is being
         probed for it and may have it soon (Linux's fib_sync_down_addr)."""
         if address in self.owners or not self.main.has_source(address):
@@ -348,7 +359,7 @@ class IpState:
             keys.append((None, 0, 0))
         return keys
 
-    def _routes_of(self, a: Address) -> list[Route]:
+    def _routes_of(self, a: Address) -> list[Entry]:
         """The kernel routes of an address: itself and its broadcast in the local table, its prefix in the main one."""
         bits = self.bits
         network = a.address & mask(a.length, bits)
@@ -362,10 +373,9 @@ class IpState:
             routes.append(self._kernel_route(a, BROADCAST, a.broadcast, bits, TABLE_LOCAL, "link"))
         return routes
 
-    def _kernel_route(self, a: Address, type_: int, prefix: int, length: int, table: int, scope: str) -> Route:
-        return Route(
-            self.family, prefix, length, type=type_, table=table, proto="kernel", scope=scope, dev=a.dev, src=a.address
-        )
+    def _kernel_route(self, a: Address, type_: int, prefix: int, length: int, table: int, scope: str) -> Entry:
+        route = Route(self.family, type=type_, table=table, proto="kernel", scope=scope, dev=a.dev, src=a.address)
+        return prefix, length, route
 
     def _table(self, number: int) -> Fib:
         return self.local if number == TABLE_LOCAL else self.main
@@ -456,8 +466,9 @@ class IpState:
         return (chosen + count) & 0xFFFF
 
 
-def _claim(route: Route, dev: Device) -> Claim:
-    return route.table, route.prefix, route.length, dev
+def _claim(entry: Entry, dev: Device) -> Claim:
+    prefix, length, route = entry
+    return route.table, prefix, length, dev
 
 
 def _count(counts: dict[Key, int], key: Key, more: int) -> None:

@@ -50,9 +50,9 @@ REFUSALS: Final[dict[int, Refusal]] = {
 }
 
 
-def group_route(ip: IpState, type_: int, dst: int, dev: Device | None, src: int) -> Route:
+def group_route(ip: IpState, type_: int, dev: Device | None, src: int) -> Route:
     """The route of a packet to a group or to everybody: by `dev`, with no next hop to resolve."""
-    return Route(ip.family, dst, ip.bits, type=type_, table=TABLE_MAIN, proto="kernel", scope="link", dev=dev, src=src)
+    return Route(ip.family, type=type_, table=TABLE_MAIN, proto="kernel", scope="link", dev=dev, src=src)
 
 
 def is_abroad(dev: Device | None) -> bool:
@@ -87,7 +87,7 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         source = src or ip.select_source(dev, dst)
         if not source and dst != BROADCAST4:  # who asks for his address has none yet
             return NO_SOURCE
-        return group_route(ip, MULTICAST if codec.is_multicast(dst) else BROADCAST, dst, dev, source), source
+        return group_route(ip, MULTICAST if codec.is_multicast(dst) else BROADCAST, dev, source), source
     if dst == 0:
         dst = src or codec.loopback  # Linux: 0.0.0.0 means this host
     elif codec.is_unusable(dst) or (dst in ip.zeros and dst not in ip.owners):
@@ -96,7 +96,7 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
     if oif is not None and (route is None or route.dev is not oif) and not ip.is_local(dst):
         route = ip.main.lookup_via(dst, oif)
         if route is None:  # bound to the device: its link is all there is (Linux's fallback for oif)
-            route = group_route(ip, UNICAST, dst, oif, 0)
+            route = group_route(ip, UNICAST, oif, 0)
     if route is None:
         return NO_ROUTE
     refusal = REFUSALS.get(route.type)

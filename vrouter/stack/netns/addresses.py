@@ -59,8 +59,8 @@ class Addresses(Routes):
         gone = a.address
         if not self.closing:  # then they are gone all at once
             self.ip4.remove_address(a.dev, gone, a.length)
-            for route in self.ip4.remove_sourced(gone):
-                self._unlinked(route)
+            for entry in self.ip4.remove_sourced(gone):
+                self._unlinked(entry)
         self.stack.events.add(now, EventKind.ADDRESS_DEL, self.name, a.dev.name, address=gone, length=a.length)
 
     def _announce(self, a: Address, now: int) -> None:

@@ -9,7 +9,7 @@ from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.crossing import Crossing
 from vrouter.stack.l3 import fib
-from vrouter.stack.l3.fib import Route
+from vrouter.stack.l3.fib import Entry, Route
 from vrouter.stack.netns.tables import Tables
 
 if TYPE_CHECKING:
@@ -69,8 +69,6 @@ class Routes(Tables):
             raise OSError(errno.EINVAL, f"{src} is not an address of namespace {self.name!r}")
         route = Route(
             family,
-            prefix,
-            length,
             type=kind,
             table=fib.TABLE_MAIN,
             metric=metric,
@@ -80,13 +78,14 @@ class Routes(Tables):
             dev=device,
             src=source,
             target=netns,
+            crossing=None if netns is None else self.crossing_to(netns),
         )
-        if netns is not None:
-            route.crossing = self.crossing_to(netns)
+        main = self.ip4.main
+        route = main.intern(route)
         try:
-            self.ip4.main.add(route)
+            main.add(prefix, length, route)
         except OSError:
-            self._unlinked(route, entered=False)
+            self._unlinked((prefix, length, route), entered=False)
             raise
         if route.crossing is not None:
             route.crossing.routes += 1
@@ -110,14 +109,14 @@ class Routes(Tables):
         device = None if dev is None else self.device(dev)
         route = self.ip4.main.remove(prefix, length, metric=metric, via=gateway, dev=device, target=netns)
         self.stack.events.add(now, EventKind.ROUTE_DEL, self.name, to=to)
-        self._unlinked(route)
+        self._unlinked((prefix, length, route))
         return route
 
-    def _unlinked(self, route: Route, *, entered: bool = True) -> None:
-        """`route` is out of the main table (or not `entered`): its short-cut may go, who waited for its place comes."""
+    def _unlinked(self, entry: Entry, *, entered: bool = True) -> None:
+        """`entry` is out of the main table (or not `entered`): its short-cut may go, who waited for its place comes."""
         if entered:
-            self.ip4.vacated(route)
-        crossing = route.crossing
+            self.ip4.vacated(entry)
+        crossing = entry[2].crossing
         if crossing is not None:
             crossing.routes -= entered
             if not crossing.routes:
