@@ -23,8 +23,8 @@ packet's own source, 1 the same if it is in a prefix of the device together with
 ``proxy_arp`` answers for addresses behind other devices (RFC 1027), if the device forwards.
 
 The sender MAC is the one inside the ARP packet, as RFC 826 says; the frame's may differ (bonds, proxies). A request
-that came by unicast is answered like any other (RFC 1122 2.3.2.1). Answers are limited for each device to
-`ANSWERS_PER_SECOND` with a burst of `ANSWERS_BURST`; beyond it a request dies as ARP_RATELIMIT.
+that came by unicast is answered like any other (RFC 1122 2.3.2.1). Answers are limited for each device by
+`answer_rate`; beyond it a request dies as ARP_RATELIMIT.
 
 Deviations from Linux: a sender that has neither a prefix nor a route at this device is not answered (ARP_NOT_ON_LINK),
 where Linux answers as long as ``rp_filter`` is off; a proxy's answer is not delayed by a random time.
@@ -40,6 +40,7 @@ from vrouter.stack.base.addresses import NULL_MAC, is_multicast4, mask
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import HEADROOM, LINK_GROUP, LOCAL_OUT, Packet
+from vrouter.stack.l2.answer_rate import spend
 from vrouter.stack.l2.neighbour import REACHABLE, STALE
 from vrouter.stack.wire import ethernet
 from vrouter.stack.wire.arp import ARP_LEN, REPLY, REQUEST, Arp
@@ -50,11 +51,6 @@ if TYPE_CHECKING:
     from vrouter.stack.l2.neighbour import Neigh
     from vrouter.stack.netns import Netns
 
-ANSWERS_PER_SECOND: Final = 1000
-ANSWERS_BURST: Final = 1000
-
-_ANSWER_COST: Final = 1_000_000_000 // ANSWERS_PER_SECOND
-_ANSWER_CREDIT: Final = _ANSWER_COST * (ANSWERS_BURST - 1)
 _LOOPBACK_NET: Final = 127
 _FRAME_LEN: Final = HEADER_LEN + ARP_LEN
 
@@ -154,11 +150,10 @@ def _proxies_for(ns: Netns, dev: Device, tpa: int) -> bool:
 
 
 def _answer(ns: Netns, dev: Device, arp: Arp, now: int) -> tuple[int, Packet | None]:
-    # A bucket that fills by one answer per cost: `arp_busy_until` is the time at which it will be full again.
-    busy_until = max(dev.arp_busy_until, now)
-    if busy_until - now > _ANSWER_CREDIT:
+    busy_until = spend(dev.arp_busy_until, now)
+    if busy_until < 0:
         return DropReason.ARP_RATELIMIT, None
-    dev.arp_busy_until = busy_until + _ANSWER_COST
+    dev.arp_busy_until = busy_until
     if arp.spa:
         ns.neigh4.learn(dev, arp.spa, arp.sha, now, state=STALE, override=True, create=True)
     ns.stats[Stat.ArpOutReplies] += 1
