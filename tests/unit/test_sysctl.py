@@ -82,7 +82,7 @@ def test_defaults_are_those_of_linux(ns: Namespace) -> None:
     assert ns.sysctl["net.ipv4.neigh.lan.locktime"] == 100
     assert ns.sysctl["net.ipv4.conf.lan.accept_redirects"] == 1
     assert DEFAULT_NEIGH.locktime == 1_000_000_000
-    assert DEFAULT_NS.icmp_ratelimit == 1_000_000_000
+    assert DEFAULT_NS.v4.icmp_ratelimit == 1_000_000_000
 
 
 def test_every_default_of_the_table_is_the_default_of_its_conf_object(ns: Namespace) -> None:

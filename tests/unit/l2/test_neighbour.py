@@ -207,7 +207,11 @@ def test_mcast_resolicit_asks_everybody_before_a_known_neighbour_has_failed() ->
     bed.now = reachable(bed).fresh_until
     bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
     bed.advance(7 * SECOND)
-    assert [(action[0], action[2]) for action in bed.take()] == [("solicit", True), ("solicit", False), ("solicit", False)]
+    assert [(action[0], action[2]) for action in bed.take()] == [
+        ("solicit", True),
+        ("solicit", False),
+        ("solicit", False),
+    ]
     assert state(bed) is PROBE
     bed.advance(SECOND)
     assert state(bed) is FAILED

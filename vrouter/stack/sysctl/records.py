@@ -180,46 +180,39 @@ class NsConf:
         """The settings of a family, 4 or 6."""
         return self.v4 if family == 4 else self.v6
 
-    # The names of IPv4's own settings, for code that serves IPv4 alone.
-
     @property
     def ip_forward(self) -> bool:
+        """net.ipv4.ip_forward."""
         return self.v4.forwarding
 
     @property
     def ipfrag_high_thresh(self) -> int:
+        """net.ipv4.ipfrag_high_thresh, in bytes."""
         return self.v4.frag_high_thresh
 
     @property
-    def ipfrag_time(self) -> int:
-        return self.v4.frag_time
-
-    @property
     def icmp_echo_ignore_all(self) -> bool:
+        """net.ipv4.icmp_echo_ignore_all."""
         return self.v4.echo_ignore_all
 
     @property
     def icmp_echo_ignore_broadcasts(self) -> bool:
+        """net.ipv4.icmp_echo_ignore_broadcasts."""
         return self.v4.echo_ignore_multicast
 
     @property
-    def icmp_ratelimit(self) -> int:
-        return self.v4.icmp_ratelimit
-
-    @property
-    def icmp_ratemask(self) -> int:
-        return self.v4.icmp_ratemask
-
-    @property
     def min_pmtu(self) -> int:
+        """net.ipv4.route.min_pmtu, in bytes."""
         return self.v4.min_pmtu
 
     @property
     def mtu_expires(self) -> int:
+        """net.ipv4.route.mtu_expires, in ns."""
         return self.v4.mtu_expires
 
     @property
     def gc_thresh3(self) -> int:
+        """net.ipv4.neigh.default.gc_thresh3."""
         return self.v4.gc_thresh3
 
 
