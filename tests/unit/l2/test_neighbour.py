@@ -113,23 +113,6 @@ def test_a_failed_neighbour_is_asked_again_by_the_next_packet() -> None:
     assert state(bed) is INCOMPLETE
 
 
-def test_questions_stay_a_second_apart_over_a_failure() -> None:
-    """RFC 1122 2.3.2.1: the flood prevention holds for the destination, not for one attempt."""
-    bed = Bed()
-    bed.lan.neigh_conf = replace(bed.lan.neigh_conf, mcast_solicit=1)
-    bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
-    assert len(bed.take()) == 1
-    bed.lan.neigh_conf = replace(bed.lan.neigh_conf, retrans_time=5 * SECOND)
-    bed.advance(SECOND)
-    assert [action[0] for action in bed.take()] == ["fail"]
-    assert bed.neigh4.output(bed.lan, PEER, packet(), bed.now) == QUEUED
-    assert bed.take() == []
-    bed.advance(4 * SECOND - 1)
-    assert bed.take() == []
-    bed.advance(1)
-    assert [action[0] for action in bed.take()] == ["solicit"]
-
-
 # ---------------------------------------------------------------------------------------------------- aging
 
 
@@ -187,35 +170,6 @@ def test_probing_without_answer_fails_with_an_event() -> None:
     event = bed.stack.events.take()[0]
     assert (event.kind, event.netns, event.dev) == (EventKind.NEIGH_FAILED, "red", "lan")
     assert event.fields == {"address": "10.0.1.2"}
-
-
-def test_without_ucast_solicit_the_delay_ends_in_failure() -> None:
-    """ucast_solicit 0 means that nobody is asked."""
-    bed = Bed()
-    bed.lan.neigh_conf = replace(bed.lan.neigh_conf, ucast_solicit=0)
-    bed.now = reachable(bed).fresh_until
-    bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
-    bed.advance(5 * SECOND)
-    assert state(bed) is FAILED
-    assert bed.take() == []
-
-
-def test_mcast_resolicit_asks_everybody_before_a_known_neighbour_has_failed() -> None:
-    """RFC 7048 3: unicast probes, then questions to all; an answer to one of those saves the entry. Off by default."""
-    bed = Bed()
-    bed.lan.neigh_conf = replace(bed.lan.neigh_conf, ucast_solicit=1, mcast_resolicit=2)
-    bed.now = reachable(bed).fresh_until
-    bed.neigh4.output(bed.lan, PEER, packet(), bed.now)
-    bed.advance(7 * SECOND)
-    assert [(action[0], action[2]) for action in bed.take()] == [
-        ("solicit", True),
-        ("solicit", False),
-        ("solicit", False),
-    ]
-    assert state(bed) is PROBE
-    bed.advance(SECOND)
-    assert state(bed) is FAILED
-    assert bed.take() == []
 
 
 @pytest.mark.parametrize("moment", [0, 2 * SECOND, 5 * SECOND, 7 * SECOND])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -63,7 +64,8 @@ class Setting(NamedTuple):
         return raw > 0 if self.high == 1 else raw
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
     """The settings that each device has under one prefix."""
 
     prefix: str

@@ -6,8 +6,12 @@ a secret is written as an IPv6 address and shown in full length.
 
 from __future__ import annotations
 
+from typing import Final
+
 from vrouter.stack.base.addresses import parse_ipv6
 from vrouter.stack.sysctl.settings import Setting, Text
+
+_EXAMPLES: Final = {"port": "8080,9000-9100", "type": "1,3-4"}
 
 
 def clean(name: str, setting: Setting, value: object) -> int | str:
@@ -72,9 +76,6 @@ def _numbers(name: str, value: object, highest: int, noun: str) -> list[int]:
     if not isinstance(value, str):
         raise ValueError(f"{name}: {value!r} is not a list of {noun}s such as {_EXAMPLES[noun]!r}")
     return sorted(found)
-
-
-_EXAMPLES = {"port": "8080,9000-9100", "type": "1,3-4"}
 
 
 def _number(word: object, highest: int) -> int:
