@@ -30,6 +30,7 @@ LOOPBACK_MTU: Final = 65536
 MIN_MTU: Final = 68  # RFC 791 3.2: every module forwards 68 bytes without fragmentation
 MAX_MTU: Final = 65521
 ALL_HOSTS_MAC: Final = bytes.fromhex("01005e000001")
+ALL_NODES_MAC: Final = bytes.fromhex("333300000001")
 VIRTUAL_KINDS: Final = ("lo", "vlan", "bridge")  # their frames leave by another device, or come around
 FOREVER: Final = 1 << 62  # ns: later than any clock
 TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
@@ -94,6 +95,7 @@ class Device:
         "groups",
         "ifindex",
         "ifname",
+        "ingress",
         "kind",
         "layered",
         "mac",
@@ -147,6 +149,7 @@ class Device:
         self.vlans: dict[tuple[int, int], Device] | None = None  # the vlan devices above, by (TPID, VLAN id)
         self.parent: Device | None = None  # of a vlan device: the one below
         self.vid = self.vlan_protocol = 0  # of a vlan device: its tag
+        self.ingress: Any = None  # of a vlan device whose tag is another namespace's: that crossing (crossing.IngressTag)
         self.bridge_port: Any = None  # what it is to the bridge that it belongs to (l2.bridge.BridgePort)
         self.bridge: Any = None  # of a bridge device: its ports and tables (l2.bridge.Bridge)
         self.allmulti = 0  # how many want every group's frames
@@ -155,7 +158,7 @@ class Device:
         self.addresses: list[Address] = []
         self.neigh4: dict[int, Any] = {}  # next hop -> l2.neighbour.Neigh
         self.neigh6: dict[int, Any] = {}
-        self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1}  # group MAC -> how many joined it (RFC 1112 7.2)
+        self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1, ALL_NODES_MAC: 1}  # group MAC -> how many joined it (RFC 1112 7.2)
         self.conf4: DevConf4 = DEFAULT_DEV4
         self.conf6: DevConf6 = default_dev6(kind)
         self.neigh_conf: NeighConf = DEFAULT_NEIGH

@@ -21,6 +21,7 @@ from vrouter.stack.base.rng import Rng
 from vrouter.stack.base.timers import TimerHeap, TimerKind
 from vrouter.stack.crossing import Crossing, veth_record
 from vrouter.stack.device import Device
+from vrouter.stack.l2.ndp import NDP_TIMERS
 from vrouter.stack.netns import Netns
 from vrouter.stack.pipeline import Pipeline
 
@@ -81,6 +82,7 @@ class Stack:
             TimerKind.NEIGH_GC: _neigh_gc_due,
             TimerKind.REASSEMBLY: _reassembly_due,
             TimerKind.ACD: _acd_due,
+            **NDP_TIMERS,
         }
 
     # -- namespaces and devices ---------------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ class Stack:
             raise FileExistsError(errno.EEXIST, f"device {new_name!r} exists already in namespace {target.name!r}")
         source, old_name = dev.ns, dev.name
         source.detach_device(dev, now)
-        target.adopt_device(dev, new_name)
+        target.adopt_device(dev, new_name, now)
         self._movers[dev.mac] = dev
         self.events.add(now, EventKind.DEVICE_MOVE, target.name, new_name, source=source.name, name=old_name)
         self.pipeline.run(now)
@@ -375,7 +377,7 @@ class Stack:
 
 def _neigh_due(neigh: Neigh, now: int) -> Netns:
     ns = neigh.dev.ns
-    ns.neigh4.timer_fired(neigh, now)
+    ns.ip(neigh.family).neighbours.timer_fired(neigh, now)
     return ns
 
 

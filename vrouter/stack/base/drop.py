@@ -105,6 +105,7 @@ class DropReason(IntEnum):
     BRIDGE_STORM = 63
     NO_TX_TARGET = 64
     BPDU_INVALID = 65
+    IPV6DISABLED = 66
 
 
 class DropInfo(NamedTuple):
@@ -145,6 +146,7 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.NEIGH_FAILED: DropInfo(_N, "next hop did not answer", "RFC 1812 5.2.7.1", _NRM),
     DropReason.NEIGH_QUEUEFULL: DropInfo(_N, "too many packets wait for this next hop", "RFC 1122 2.3.2.2", _NRM),
     DropReason.NEIGH_TABLEFULL: DropInfo(_N, "neighbour table is full", "", _ERR),
+    DropReason.IPV6DISABLED: DropInfo(_3, "IPv6 is disabled on the device", "", _POL),
     DropReason.HDR_TRUNC: DropInfo(_3, "packet ends inside its header", "RFC 1812 5.2.2", _ERR),
     DropReason.IP_VERSION: DropInfo(_3, "IP version does not fit the EtherType", "RFC 1812 5.2.2", _ERR),
     DropReason.IP_INHDR: DropInfo(_3, "header length or total length impossible", "RFC 1812 5.2.2", _ERR),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import BITS, BROADCAST4, V4, is_link_local4, is_multicast4
 from vrouter.stack.base.counters import Stat
-from vrouter.stack.l3 import forward, fragment, icmp_error, options, output
+from vrouter.stack.l3 import forward, fragment, icmp_error, options, output, reassembly
 from vrouter.stack.l3 import icmp as icmp_in
 from vrouter.stack.l3 import input as ip_in
-from vrouter.stack.l3.kinds import PARAMETER, SILENCE
+from vrouter.stack.l3.kinds import PARAMETER, REDIRECT, SILENCE, TOO_BIG
 from vrouter.stack.wire import icmp, ipv4
 from vrouter.stack.wire.ethernet import BROADCAST, ETHERTYPE_IPV4, multicast_mac4
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.l3.ip import IpState
+    from vrouter.stack.l3.reassembly import Codec
     from vrouter.stack.netns import Netns
 
 Error = tuple[int, int]
@@ -41,6 +42,7 @@ class IpCodec:
         "decrement",
         "delivers",
         "destination",
+        "empty_proto",
         "error_source",
         "error_tos",
         "errors",
@@ -51,6 +53,7 @@ class IpCodec:
         "frag_fails",
         "frag_oks",
         "fragment",
+        "fragment_input",
         "fragment_key",
         "group_floor",
         "group_top",
@@ -67,6 +70,7 @@ class IpCodec:
         "is_loopback",
         "is_multicast",
         "is_unusable",
+        "limits",
         "link_group",
         "link_tos",
         "loopback",
@@ -77,12 +81,15 @@ class IpCodec:
         "out_bcasts",
         "out_mcasts",
         "out_requests",
+        "proto_at",
         "push",
         "quote",
         "reasm_oks",
         "reasm_reqds",
+        "reassembly",
         "rest",
         "router_alert",
+        "seal",
     )
 
     family: int
@@ -92,6 +99,7 @@ class IpCodec:
     min_mtu: int
     max_packet: int
     icmp_proto: int
+    empty_proto: int  # there is nothing behind the headers
     loopback: int
     group_floor: int  # destinations between these two are many
     group_top: int
@@ -111,18 +119,23 @@ class IpCodec:
     frag_fails: int
     frag_creates: int
     in_errors: int
+    limits: icmp_error.Limits
+    reassembly: Codec
     link_tos: int  # of what the family's own protocols say on a link
     router_alert: bytes  # options with which to push a message that routers are to look at
     input: Callable[[Packet], int]
     martian: Callable[[IpState, Packet, Any], int]
     crossing: Callable[[IpState, Packet], int]
     hop_input: Callable[[IpState, Packet], tuple[int, int, int]]  # what every hop reads: reason, kind of error, info
+    fragment_input: Callable[[IpState, Packet], tuple[int, int, int]]  # the same for a piece that is to wait for others
     destination: Callable[[IpState, Packet], tuple[int, int, int]]  # the same for what only the destination reads
+    proto_at: Callable[[Packet], int]  # where, from the header on, the protocol is named
     push: Callable[[IpState, Packet, int, int, bool, bytes], None]
     decrement: Callable[[Packet], None]
     may_answer: Callable[[IpState, Packet, int], bool]
     quote: Callable[[Packet, int, int, int], Packet]
     rest: Callable[[int, int], int]  # (kind, info) -> the message's second word
+    seal: Callable[[Packet], None]  # finish an ICMP message whose addresses are known now
     error_source: Callable[[IpState, Packet], int]
     error_tos: Callable[[Packet], int]
     fragment: Callable[[IpState, Packet, int], list[Packet]]
@@ -141,8 +154,12 @@ class IpCodec:
         assert not parts, parts
 
 
+def _seal4(message: Packet) -> None:
+    """Its checksum does not cover the addresses."""
+
+
 def _rest4(kind: int, info: int) -> int:
-    return info << 24 if kind == PARAMETER else info
+    return info << 24 if kind == PARAMETER else info if kind in (TOO_BIG, REDIRECT) else 0
 
 
 def _hop_input4(ip: IpState, pkt: Packet) -> tuple[int, int, int]:
@@ -156,6 +173,14 @@ def _destination4(ip: IpState, pkt: Packet) -> tuple[int, int, int]:
     address = pkt.dst if ip.is_local(pkt.dst) else ip.select_source(came_by, pkt.src)
     options.options_output(pkt, address, ip.ns.stack.now, ip.owners)
     return 0, SILENCE, 0
+
+
+def _fragment_input4(ip: IpState, pkt: Packet) -> tuple[int, int, int]:
+    return 0, SILENCE, 0
+
+
+def _proto_at4(pkt: Packet) -> int:
+    return 9
 
 
 def _fragment_key4(pkt: Packet) -> tuple[tuple[Any, ...], int, bool]:
@@ -194,6 +219,7 @@ IPV4: Final = IpCodec(
     min_mtu=68,
     max_packet=ipv4.MAX_PACKET,
     icmp_proto=ipv4.PROTO_ICMP,
+    empty_proto=-1,
     loopback=0x7F000001,
     group_floor=0xE0000000,
     group_top=BROADCAST4,
@@ -235,14 +261,19 @@ IPV4: Final = IpCodec(
     martian=ip_in.martian_input,
     crossing=ip_in.crossing_input,
     hop_input=_hop_input4,
+    fragment_input=_fragment_input4,
     destination=_destination4,
+    proto_at=_proto_at4,
     push=output.push_ipv4,
     decrement=forward.decrement,
     may_answer=_may_answer4,
     quote=icmp_error.quote,
     rest=_rest4,
+    seal=_seal4,
     error_source=icmp_error.error_source,
     error_tos=icmp_error.error_tos,
+    limits=icmp_error.LIMITS4,
+    reassembly=reassembly.IPV4,
     fragment=_fragment4,
     fragment_key=_fragment_key4,
     icmp_input=icmp_in.icmp_input,

@@ -168,24 +168,24 @@ def _timestamp_reply(pkt: Packet, group: bool, now: int) -> Packet:
 
 def redirect_target(ip: IpState, pkt: Packet, news: ErrorNews) -> bool:
     """Whether an IPv4 Redirect is to be believed; see `believes_redirect`."""
-    return believes_redirect(ip, pkt, news.quoted.dst, news.info)
+    return believes_redirect(ip, cast("Device | None", pkt.iif), pkt.src, news.quoted.dst, news.info)
 
 
-def believes_redirect(ip: IpState, pkt: Packet, destination: int, gateway: int) -> bool:
-    """Whether the Redirect `pkt`, which names `gateway` as a better first hop for `destination`, is to be believed.
+def believes_redirect(ip: IpState, dev: Device | None, source: int, destination: int, gateway: int) -> bool:
+    """Whether a Redirect from `source` that came in by `dev`, and names `gateway` as a better first hop for
+    `destination`, is to be believed.
 
     RFC 1122 3.2.2.2 and RFC 4861 8.1: it comes from the present first hop, and the gateway is on the link that it came
     in by and is not ourselves. Only where nothing is forwarded (RFC 1812 5.2.7.2, RFC 4861 8.3). For IPv6 the gateway
     is a router by its link-local address, or the destination itself, which then is a neighbour; the other checks of
     RFC 4861 8.1 are `l2.ndp`'s.
     """
-    dev = cast("Device | None", pkt.iif)
     if dev is None or dev.kind in ("lo", "crossing"):
         return False
     if not (dev.conf4.accept_redirects if ip.family == V4 else dev.conf6.accept_redirects and not dev.conf6.forwarding):
         return False
     route = ip.main.lookup(destination)
-    if route is None or route.dev is not dev or ip.first_hop(route, destination, ip.ns.stack.now) != pkt.src:
+    if route is None or route.dev is not dev or ip.first_hop(route, destination, ip.ns.stack.now) != source:
         return False
     if ip.is_local(gateway) or ip.is_broadcast(gateway) or gateway in ip.zeros:
         return False

@@ -20,6 +20,7 @@ from vrouter.stack.base.addresses import BROADCAST4, V4, is_host4, mask
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Entry, Fib, Route
+from vrouter.stack.l3.tables import RoutingTables
 from vrouter.stack.wire.ipv4 import MAX_PACKET
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
 MAX_EXCEPTIONS: Final = 1024
+USABLE: Final = ("preferred", "deprecated")  # states of addresses in use
 IDENTS: Final = 256  # counters of identifications, shared by all peers
 
 Key = TypeVar("Key")
@@ -48,7 +50,7 @@ class PathException:
         self.expires = 0
 
 
-class IpState:
+class IpState(RoutingTables):
     """One family of one namespace."""
 
     __slots__ = (
@@ -69,8 +71,6 @@ class IpState:
         "group_floor",
         "group_top",
         "limiter",
-        "local",
-        "main",
         "ns",
         "owners",
         "reassembler",
@@ -93,8 +93,7 @@ class IpState:
 
     def clear(self) -> None:
         """Let go of all addresses and routes at once."""
-        self.local = Fib(self.bits)
-        self.main = Fib(self.bits)
+        self.clear_tables()
         # Addresses whose routes are made. What several claim, the first of them has; the others wait for it.
         self.owners: dict[int, Address] = {}
         self._rivals: dict[int, OrderedDict[Address, None]] = {}
@@ -117,16 +116,16 @@ class IpState:
         """The TTL of what is sent by `dev` when nobody asks for another."""
         return self.ns.conf.ip_default_ttl
 
-    # -- questions ------------------------------------------------------------------------------------------------
+    def link_mtu(self, dev: Device) -> int:
+        """The largest packet that `dev` sends, in bytes."""
+        return dev.mtu
 
-    def lookup(self, dst: int) -> Route | None:
-        """The route to `dst`: the local table before the main table, as in Linux's default rules."""
-        return self.local.lookup(dst) or self.main.lookup(dst)
+    # -- questions ------------------------------------------------------------------------------------------------
 
     def prefix_of(self, route: Route, dst: int) -> tuple[int, int]:
         """(prefix, length) that `route` stands under for `dst`: `dst` itself when it is in no table. For people who
         ask, not for packets."""
-        for table in (self.local, self.main):
+        for table in (self.local, self.main, *self.tables.values()):
             found = table.match(dst)
             if found is not None and found[2] is route:
                 return found[0], found[1]
@@ -211,11 +210,7 @@ class IpState:
         same = self.held(dev, address)
         if same and any(a.length == length for a in same):
             raise FileExistsError(errno.EEXIST, "the device has this address already")
-        host_bits = self.bits - length
-        broadcast = address | ((1 << host_bits) - 1) if host_bits > 1 and dev.kind != "lo" else -1
-        record = Address(dev, self.family, address, length, self._scope(address), broadcast)
-        if host_bits > 1 and dev.kind != "lo" and address in (broadcast, broadcast >> host_bits << host_bits):
-            raise OSError(errno.EINVAL, "the network's own or broadcast address")
+        record = Address(dev, self.family, address, length, self._scope(address), self._broadcast_of(dev, address, length))
         dev.addresses.append(record)
         record.order = self._order
         self._order += 1
@@ -225,9 +220,9 @@ class IpState:
         _count(self._masks, bits, 1)
         return record
 
-    def activate(self, a: Address) -> None:
+    def activate(self, a: Address, state: str = "preferred") -> None:
         """Make the routes of an address that may be used, and let it be chosen as a source."""
-        a.state = "preferred"
+        a.state = state
         self._offer(a)
         if a.active or not a.dev.up:
             return
@@ -236,7 +231,9 @@ class IpState:
             self._rivals.setdefault(a.address, OrderedDict())[a] = None
         if a.broadcast >= 0:
             _count(self.broadcasts, a.broadcast, 1)
-            _count(self.zeros, a.address & mask(a.length, self.bits), 1)
+        zero = self._zero_of(a)
+        if zero >= 0:
+            _count(self.zeros, zero, 1)
         for entry in self._routes_of(a):
             try:
                 self._table(entry[2].table).add(*entry)
@@ -246,7 +243,7 @@ class IpState:
     def deactivate(self, a: Address) -> None:
         """Take the routes of an address away; what it had in common with another is the other's now. It is chosen no
         more unless it is still preferred, as that of a device that is down."""
-        if a.state != "preferred":
+        if a.state not in USABLE:
             self._withdraw(a)
         if not a.active:
             return
@@ -254,7 +251,9 @@ class IpState:
         self._disown(a)
         if a.broadcast >= 0:
             _count(self.broadcasts, a.broadcast, -1)
-            _count(self.zeros, a.address & mask(a.length, self.bits), -1)
+        zero = self._zero_of(a)
+        if zero >= 0:
+            _count(self.zeros, zero, -1)
         for entry in self._routes_of(a):
             claim = _claim(entry, a.dev)
             waiting = self._waiting.get(claim)
@@ -273,6 +272,11 @@ class IpState:
         route = entry[2]
         if route.dev is not None and route.proto != "kernel":
             self._inherit(_claim(entry, route.dev))
+
+    def vacated_all(self, number: int) -> None:
+        """As `vacated`, for a table that was replaced as a whole."""
+        for claim in [claim for claim in self._waiting if claim[0] == number]:
+            self._inherit(claim)
 
     def _inherit(self, claim: Claim) -> None:
         """Make the route of the first address that waits for what `claim` says, if it is free now."""
@@ -312,11 +316,12 @@ class IpState:
     def remove_sourced(self, address: int) -> list[Entry]:
         """Take out and return the routes that prefer the source `address`, unless somebody here has it, or is being
         probed for it and may have it soon (Linux's fib_sync_down_addr)."""
-        if address in self.owners or not self.main.has_source(address):
+        tables = [table for table in self.tables.values() if table.has_source(address)]
+        if address in self.owners or not tables:
             return []
         if any(a.state == "tentative" for a in self.holders(address)):
             return []
-        return self.main.remove_source(address)
+        return [entry for table in tables for entry in table.remove_source(address)]
 
     def _forget(self, a: Address) -> None:
         dev, bits = a.dev, mask(a.length, self.bits)
@@ -373,8 +378,12 @@ class IpState:
             routes.append(self._kernel_route(a, BROADCAST, a.broadcast, bits, TABLE_LOCAL, "link"))
         return routes
 
-    def _kernel_route(self, a: Address, type_: int, prefix: int, length: int, table: int, scope: str) -> Entry:
-        route = Route(self.family, type=type_, table=table, proto="kernel", scope=scope, dev=a.dev, src=a.address)
+    def _kernel_route(
+        self, a: Address, type_: int, prefix: int, length: int, table: int, scope: str, metric: int = 0
+    ) -> Entry:
+        route = Route(
+            self.family, type=type_, table=table, metric=metric, proto="kernel", scope=scope, dev=a.dev, src=a.address
+        )
         return prefix, length, route
 
     def _table(self, number: int) -> Fib:
@@ -382,18 +391,30 @@ class IpState:
 
     def _scope(self, address: int) -> str:
         """ip-address(8)'s scope: another address than a loopback one is global on ``lo`` too."""
-        return "host" if self.family == V4 and address >> 24 == 127 else "global"
+        return "host" if address >> 24 == 127 else "global"
 
     def _is_nobodys(self, address: int, length: int) -> bool:
-        if self.family == V4:
-            return not is_host4(address) or not 0 < length <= 32
-        return not 0 < length <= self.bits
+        return not is_host4(address) or not 0 < length <= 32
+
+    def _broadcast_of(self, dev: Device, address: int, length: int) -> int:
+        """The directed broadcast of a prefix, -1 where there is none; OSError EINVAL for the prefix's own ends."""
+        host_bits = self.bits - length
+        if host_bits <= 1 or dev.kind == "lo":
+            return -1
+        broadcast = address | ((1 << host_bits) - 1)
+        if address in (broadcast, broadcast >> host_bits << host_bits):
+            raise OSError(errno.EINVAL, "the network's own or broadcast address")
+        return broadcast
+
+    def _zero_of(self, a: Address) -> int:
+        """The first address of a prefix, which no station has; -1 where that is not so."""
+        return a.address & mask(a.length, self.bits) if a.broadcast >= 0 else -1
 
     # -- paths ----------------------------------------------------------------------------------------------------
 
     def path_mtu(self, route: Route, dst: int, now: int) -> int:
         """The largest packet that the path to `dst` is known to take, in bytes (RFC 1191 3)."""
-        mtu = route.mtu or (MAX_PACKET if route.dev is None else route.dev.mtu)
+        mtu = route.mtu or (MAX_PACKET if route.dev is None else self.link_mtu(route.dev))
         if self.exceptions:
             known = self.exception(dst, now)
             if known is not None and known.mtu:

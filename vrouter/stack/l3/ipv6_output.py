@@ -51,7 +51,7 @@ def push_ipv6(ip: IpState, pkt: Packet, ttl: int, tos: int, dont_fragment: bool,
         pkt.make_headroom(HEADER_LEN + len(options) + 32)
     buf, upper = pkt.buf, pkt.start
     proto = pkt.proto
-    label = tos >> 8 or flow_label(ip, pkt)
+    label = tos >> 8 & FLOW_LABEL_MASK if tos >> 8 else flow_label(ip, pkt)
     if options:
         pkt.start -= len(options)
         buf[pkt.start : upper] = options

@@ -9,9 +9,10 @@ from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.drop import N_REASONS, DropReason
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.base.names import check_device
-from vrouter.stack.device import ALL_HOSTS_MAC, DEFAULT_MTU, LOOPBACK_MTU, MAX_MTU, MIN_MTU, Device
+from vrouter.stack.device import ALL_HOSTS_MAC, ALL_NODES_MAC, DEFAULT_MTU, LOOPBACK_MTU, MAX_MTU, MIN_MTU, Device
+from vrouter.stack.l3.ip import USABLE
 from vrouter.stack.netns.addresses import Addresses
-from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DEFAULT_NEIGH6, default_dev6
+from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DEFAULT_NEIGH6, DevConf6, default_dev6
 
 DEVICE_KINDS: Final = ("tap", "veth")  # besides lo, which every namespace has from the start
 
@@ -64,6 +65,8 @@ class Devices(Addresses):
             raise OSError(errno.EADDRNOTAVAIL, "not a MAC address that a device can have")
         dev = self._new_device(name, kind, bytes(mac), mtu)
         dev.vnet_hdr = vnet_hdr
+        if not dev.conf6.disable_ipv6:
+            self._meet_ipv6(dev, now)
         self.stack.events.add(now, EventKind.DEVICE_ADD, self.name, name, kind=kind)
         return dev
 
@@ -74,19 +77,26 @@ class Devices(Addresses):
         """
         if dev.kind == "lo" and not self.closing:
             raise OSError(errno.EOPNOTSUPP, "lo belongs to its namespace")
+        if self._ndp is not None and not self.closing:
+            self.ndp.device_stopping(dev, now)
+            self.settle(now)
         dev.removed = True
         dev.refresh()
-        if self._neigh4 is not None:  # before the addresses: what waits dies of the device's end, not of theirs
-            self._neigh4.flush(dev, static=True, reason=DropReason.NS_CLOSING)
+        for neighbours in (self._neigh4, self._neigh6):
+            if neighbours is not None:  # before the addresses: what waits dies of the device's end, not of theirs
+                neighbours.flush(dev, static=True, reason=DropReason.NS_CLOSING)
         for a in list(dev.addresses):
             self._forget_address(a, now)
         if self.closing:
             dev.addresses.clear()
         else:
-            self.ip4.main.remove_device(dev)
-            self.ip4.local.remove_device(dev)
+            self.del_device_nexthops(dev)
+            for ip in self.families():
+                ip.remove_device(dev)
         if self._acd is not None:
             self._acd.device_removed(dev)
+        if self._ndp is not None:
+            self._ndp.device_removed(dev, now)
         if self._sysctl is not None:
             self._sysctl.device_removed(dev.name)
         for sock in list(self.multicasters):
@@ -104,7 +114,7 @@ class Devices(Addresses):
             del self.macs[dev.mac]
         self.settle(now)
 
-    def adopt_device(self, dev: Device, name: str) -> None:
+    def adopt_device(self, dev: Device, name: str, now: int) -> None:
         """Take in a device that left another namespace: a new index, no addresses, this namespace's settings."""
         self.check_open()
         dev.ns, dev.name = self.this, name
@@ -113,11 +123,13 @@ class Devices(Addresses):
         dev.removed = False
         dev.conf4, dev.conf6 = DEFAULT_DEV4, default_dev6(dev.kind)
         dev.neigh_conf, dev.neigh_conf6 = DEFAULT_NEIGH, DEFAULT_NEIGH6
-        dev.groups = {ALL_HOSTS_MAC: 1}
+        dev.groups = {ALL_HOSTS_MAC: 1, ALL_NODES_MAC: 1}
         self._enter(dev)
         if self._sysctl is not None:
             self._sysctl.device_added(dev)
         dev.refresh()
+        if not dev.conf6.disable_ipv6:
+            self._meet_ipv6(dev, now)
 
     def set_device(self, name: str, *, up: bool | None = None, mtu: int | None = None, now: int | None = None) -> None:
         """Administrative state and MTU of a device."""
@@ -127,21 +139,60 @@ class Devices(Addresses):
             check_mtu(mtu, LOOPBACK_MTU if dev.kind == "lo" else MAX_MTU)
             dev.set_mtu(mtu)
         if up is not None and up != dev.up:
+            if not up and self._ndp is not None:
+                self.ndp.device_stopping(dev, now)
+                self.settle(now)
             dev.up = up
             dev.refresh()
             if dev.peer is not None:
                 dev.peer.ns.set_carrier(dev.peer, up, "" if up else "the other end is down", now)
-            if not up and self._neigh4 is not None:
-                self._neigh4.device_down(dev)
+            if not up:
+                self._quiet(dev, now)
             for a in dev.addresses:
                 if not up:
-                    self.ip4.deactivate(a)
-                elif a.state != "conflict":
-                    if a.state == "preferred":
-                        self.ip4.activate(a)
-                    self._announce(a, now)
+                    self.ip(a.family).deactivate(a)
+                elif a.state in USABLE and (a.family == addr.V4 or not dev.with_arp):
+                    self.ip(a.family).activate(a, a.state)
+            if up and dev.ready:
+                self._greet(dev, now)
             self.settle(now)
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, name, state=dev.state)
+
+    def _meet_ipv6(self, dev: Device, now: int) -> None:
+        """A device came in: the first one with IPv6 begins it for the namespace."""
+        if self._ip6 is None:
+            self.ip6  # noqa: B018 -- its making looks at all devices
+        else:
+            self._begin_ipv6_on(dev, now)
+
+    def _conf6_changed(self, dev: Device, before: DevConf6) -> None:
+        now = self.stack.now
+        disabled = dev.conf6.disable_ipv6
+        if disabled != before.disable_ipv6:
+            if not disabled:
+                self._meet_ipv6(dev, now)
+            elif self._ip6 is not None:
+                self._end_ipv6_on(dev, now)
+        elif self._ndp is not None:
+            self._ndp.conf_changed(dev, now)
+            self.settle(now)
+
+    def _quiet(self, dev: Device, now: int) -> None:
+        """The device is not ready any more: who was known there is not."""
+        for neighbours in (self._neigh4, self._neigh6):
+            if neighbours is not None:
+                neighbours.device_down(dev)
+        if self._ndp is not None:
+            self._ndp.device_unready(dev, now)
+
+    def _greet(self, dev: Device, now: int) -> None:
+        """The device became ready: its addresses are told, or looked for, again."""
+        for a in list(dev.addresses):
+            if a.state != "conflict" or a.family == addr.V6:
+                self._announce(a, now)
+        if self._ip6 is not None and dev.kind != "lo" and not dev.conf6.disable_ipv6:
+            self._ensure_link_local(dev, now)
+            self.ndp.device_ready(dev, now)
 
     def set_carrier(self, dev: Device, carrier: bool, error: str = "", now: int | None = None) -> None:
         """The driver's news: whether frames can pass at `dev`, and if not, why."""
@@ -151,14 +202,12 @@ class Devices(Addresses):
         came = carrier and not dev.carrier
         dev.carrier, dev.error = carrier, error
         dev.refresh()
-        if not carrier and self._neigh4 is not None:
-            self._neigh4.device_down(dev)
+        if not carrier:
+            self._quiet(dev, now)
         if changed:
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, dev.name, state=dev.state, error=error)
-        if came and dev.up:
-            for a in dev.addresses:
-                if a.state != "conflict":
-                    self._announce(a, now)
+        if came and dev.ready:
+            self._greet(dev, now)
         self.settle(now)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vrouter.stack.stack import Stack
 
 LO_ADDRESS: Final = 0x7F000001
+NO_FLOW: Final = 1 << 20  # no label and no choice: more than 20 bits, which `push_ipv6` leaves off
 
 
 class Netns(Devices):
@@ -46,13 +47,35 @@ class Netns(Devices):
         return Socket(self, family, type, proto)
 
     def route_output(
-        self, dst: int, src: int = 0, oif: Device | None = None, *, family: int = addr.V4, sending: bool = False
+        self,
+        dst: int,
+        src: int = 0,
+        oif: Device | None = None,
+        *,
+        family: int = addr.V4,
+        mark: int = 0,
+        tos: int = 0,
+        proto: int = 0,
+        sport: int = 0,
+        dport: int = 0,
+        sending: bool = False,
     ) -> tuple[Route, int]:
         """(route, source address) for a packet made here; OSError with the errno that a kernel socket would raise.
 
-        With `sending` there is a packet, and a short-cut that is denied counts it; otherwise it is only a question.
+        Of several next hops, protocol and ports choose one where they belong to a flow (`l3.multipath`). With `sending` there is a packet, and a short-cut that is denied counts it; otherwise it is only a question.
         """
-        decision = route_output(self.ip4, dst, src, oif, self.stack.now)
+        decision = route_output(
+            self.ip(family),
+            dst,
+            src,
+            oif,
+            self.stack.now,
+            mark=mark,
+            tos=tos,
+            proto=proto,
+            sport=sport,
+            dport=dport,
+        )
         if isinstance(decision, Refusal):
             raise os_error(decision.errno)
         route = decision[0]
@@ -66,14 +89,25 @@ class Netns(Devices):
         return decision
 
     def send_ip(
-        self, pkt: Packet, route: Route, now: int, *, ttl: int = -1, tos: int = 0, dont_fragment: bool = False
+        self,
+        pkt: Packet,
+        route: Route,
+        now: int,
+        *,
+        ttl: int = -1,
+        tos: int = 0,
+        dont_fragment: bool = False,
+        flow_label: int = -1,
     ) -> None:
         """Send a transport segment (``start``/``end``) with ``src dst proto`` set, by `route`.
 
-        `ttl` -1 is the namespace's default. OSError EMSGSIZE when it is too large for the path and must not be
-        fragmented; any other loss is a drop, not an exception.
+        `ttl` -1 is the default; of IPv6 `tos` is the traffic class, and `flow_label` -1 has one chosen. OSError
+        EMSGSIZE when it is too large for the path and must not be fragmented; any other loss is a drop, not an
+        exception.
         """
-        self.stack.pipeline.socket_output(self, self.ip4, pkt, route, now, ttl, tos, dont_fragment)
+        if flow_label >= 0:
+            tos |= (flow_label or NO_FLOW) << 8
+        self.stack.pipeline.socket_output(self, self.ip(pkt.family), pkt, route, now, ttl, tos, dont_fragment)
 
     def drop_counts(self) -> dict[str, int]:
         """How many packets died for each reason, by the reason's name; zero counts are left out."""
@@ -90,8 +124,8 @@ class Netns(Devices):
 
     def queued(self) -> int:
         """Packets that wait inside this namespace: for a neighbour, or for the rest of their fragments."""
-        waiting = 0 if self._neigh4 is None else self._neigh4.queued
-        return waiting + (0 if self.ip4.reassembler is None else self.ip4.reassembler.held)
+        waiting = sum(table.queued for table in (self._neigh4, self._neigh6) if table is not None)
+        return waiting + sum(ip.reassembler.held for ip in self.families() if ip.reassembler is not None)
 
     def descendants(self) -> list[Netns]:
         """The namespaces below this one, each behind its parent."""
@@ -104,9 +138,10 @@ class Netns(Devices):
         """Let go of everything: sockets, queues, devices. What still waits dies as NS_CLOSING."""
         self.closing = True
         close_all(self)
-        if self.ip4.reassembler is not None:
-            self.ip4.reassembler.purge()
-        self.ip4.clear()
+        for ip in self.families():
+            if ip.reassembler is not None:
+                ip.reassembler.purge()
+            ip.clear()
         for dev in list(self.devices.values()):
             dev.refresh()
             self.detach_device(dev, now)

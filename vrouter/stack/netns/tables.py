@@ -10,18 +10,23 @@ from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.counters import new_drops as _new_drops
 from vrouter.stack.base.counters import new_stats
 from vrouter.stack.l2.acd import Acd
+from vrouter.stack.l2.ndp import Ndp
 from vrouter.stack.l2.neighbour import NeighTable
 from vrouter.stack.l3.codec import IPV4
+from vrouter.stack.l3.codec6 import IPV6
 from vrouter.stack.l3.ip import IpState
+from vrouter.stack.l3.ip6 import Ip6State
+from vrouter.stack.l3.nexthop import NextHopTable
 from vrouter.stack.l3.reassembly import Reassembler
 from vrouter.stack.l4.icmp import PingTable
 from vrouter.stack.l4.udp import UdpTable
-from vrouter.stack.sysctl import DEFAULT_NS, NsConf, SysctlTable
+from vrouter.stack.sysctl import DEFAULT_NS, DevConf6, NsConf, SysctlTable
 
 if TYPE_CHECKING:
     from vrouter.stack.crossing import Crossing
     from vrouter.stack.device import Device
     from vrouter.stack.hooks.hooks import Hooks
+    from vrouter.stack.l4.membership import GroupChange, InterfaceState
     from vrouter.stack.l4.socket import Socket
     from vrouter.stack.netns.netns import Netns
     from vrouter.stack.stack import Stack
@@ -35,17 +40,24 @@ class Tables:
     __slots__ = (
         "_acd",
         "_drops",
+        "_ip6",
+        "_ndp",
         "_neigh4",
+        "_neigh6",
         "_next_ifindex",
+        "_nexthops",
         "_ping",
+        "_ping6",
         "_sysctl",
         "_udp",
+        "_udp6",
         "accept_from",
         "children",
         "closing",
         "conf",
         "crossings",
         "devices",
+        "group_changes",
         "hooks",
         "ip4",
         "kind",
@@ -79,12 +91,19 @@ class Tables:
         self.hooks: Hooks | None = None
         self.sockets: dict[Socket, None] = {}
         self.multicasters: dict[Socket, None] = {}  # those of them with multicast settings
-        self.memberships: dict[tuple[int, Device], int] = {}  # (group, device) -> how many of them joined
+        self.memberships: dict[tuple[int, Device], InterfaceState] = {}  # by group and device
+        self.group_changes: list[GroupChange] = []  # of them, not yet told to whom it concerns
         self.ip4 = IpState(self.this, IPV4)
+        self._ip6: Ip6State | None = None
         self._neigh4: NeighTable | None = None
+        self._neigh6: NeighTable | None = None
+        self._ndp: Ndp | None = None
         self._acd: Acd | None = None
         self._udp: UdpTable | None = None
+        self._nexthops: NextHopTable | None = None
+        self._udp6: UdpTable | None = None
         self._ping: PingTable | None = None
+        self._ping6: PingTable | None = None
 
     @property
     def this(self) -> Netns:
@@ -95,7 +114,7 @@ class Tables:
     def sysctl(self) -> SysctlTable:
         """The settings under their Linux names, as a mapping."""
         if self._sysctl is None:
-            self._sysctl = SysctlTable(self.this)
+            self._sysctl = SysctlTable(self.this, self._conf6_changed)
         return self._sysctl
 
     @property
@@ -113,6 +132,40 @@ class Tables:
         return self._neigh4
 
     @property
+    def ip6(self) -> Ip6State:
+        """IPv6: its addresses, routes and paths."""
+        if self._ip6 is None:
+            self._ip6 = Ip6State(self.this, IPV6)
+            self._begin_ipv6()
+        return self._ip6
+
+    def _conf6_changed(self, dev: Device, before: DevConf6) -> None:
+        """A setting of IPv6 at a device was written (`addresses`)."""
+        raise AssertionError("a part of a namespace")
+
+    def _begin_ipv6(self) -> None:
+        """IPv6 is used for the first time: what belongs to it from the start (`addresses`)."""
+        raise AssertionError("a part of a namespace")
+
+    @property
+    def neigh6(self) -> NeighTable:
+        """The IPv6 neighbours (NDP)."""
+        if self._neigh6 is None:
+            self._neigh6 = NeighTable(self.this, addr.V6)
+        return self._neigh6
+
+    def neighbours(self, family: int) -> NeighTable | None:
+        """The neighbours of one family, None while there have been none."""
+        return self._neigh4 if family == addr.V4 else self._neigh6
+
+    @property
+    def ndp(self) -> Ndp:
+        """Neighbour discovery beyond its neighbours: conflicts, routers, prefixes."""
+        if self._ndp is None:
+            self._ndp = Ndp(self.this)
+        return self._ndp
+
+    @property
     def acd(self) -> Acd:
         """Address conflict detection (RFC 5227)."""
         if self._acd is None:
@@ -123,24 +176,42 @@ class Tables:
     def udp(self) -> UdpTable:
         """UDP's sockets by port."""
         if self._udp is None:
-            self._udp = UdpTable(self.this)
+            self._udp = UdpTable(self.this, addr.V4)
         return self._udp
+
+    @property
+    def udp6(self) -> UdpTable:
+        """The same for IPv6; a socket of both families stands in both."""
+        if self._udp6 is None:
+            self._udp6 = UdpTable(self.this, addr.V6)
+        return self._udp6
 
     @property
     def ping(self) -> PingTable:
         """ICMP datagram sockets by identifier."""
         if self._ping is None:
-            self._ping = PingTable(self.this)
+            self._ping = PingTable(self.this, addr.V4)
         return self._ping
+
+    @property
+    def ping6(self) -> PingTable:
+        """The same for ICMPv6."""
+        if self._ping6 is None:
+            self._ping6 = PingTable(self.this, addr.V6)
+        return self._ping6
 
     def ip(self, family: int) -> IpState:
         """The state of one IP family."""
         return self.ip4 if family == addr.V4 else self.ip6
 
+    def families(self) -> tuple[IpState, ...]:
+        """The states of the IP families that are in use."""
+        return (self.ip4,) if self._ip6 is None else (self.ip4, self._ip6)
+
     def reassembler(self, ip: IpState) -> Reassembler:
         """The reassembly queues of one family."""
         if ip.reassembler is None:
-            ip.reassembler = Reassembler(self.this)
+            ip.reassembler = Reassembler(self.this, ip.codec.reassembly)
         return ip.reassembler
 
     def own(self, dev: Device | str) -> Device:

@@ -15,9 +15,11 @@ from vrouter.stack.base.packet import (
     Packet,
 )
 from vrouter.stack.hooks import hooks as hook
+from vrouter.stack.l2.ndp_message import build_redirect
 from vrouter.stack.l3 import fib
 from vrouter.stack.l3.forward import broadcasts, exceeds_mtu, forwards, redirect_gateway
 from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, redirect_target
+from vrouter.stack.l3.icmpv6 import NDP
 from vrouter.stack.l3.input import group_input
 from vrouter.stack.l3.kinds import (
     BEYOND_SCOPE,
@@ -85,12 +87,20 @@ class Inward(Settling):
                 self.drop(ns, pkt, reason)
         elif proto == codec.icmp_proto:
             self.icmp_input(ns, ip, pkt, now)
+        elif proto == codec.empty_proto:
+            ns.stats[_CONSUMED] += 1  # RFC 8200 4.7
         else:
-            self.tell(ns, ip, pkt, PROTO_UNREACHABLE, 0, now)
+            self.tell(ns, ip, pkt, PROTO_UNREACHABLE, codec.proto_at(pkt), now)
             self.drop(ns, pkt, DropReason.IP_NOPROTO)
 
     def reassemble(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> Packet | None:
         """The whole datagram when this was the missing piece; otherwise the fragment is kept, or dropped."""
+        reason, kind, info = ip.codec.fragment_input(ip, pkt)
+        if reason:
+            if kind >= 0:
+                self.tell(ns, ip, pkt, kind, info, now)
+            self.drop(ns, pkt, reason)
+            return None
         table = ns.reassembler(ip)
         # Namespaces that cross into this one may use the same addresses, now or after one another: the short-cuts by
         # which a piece came (the objects, not their names) are part of what it belongs to.
@@ -115,6 +125,8 @@ class Inward(Settling):
         elif isinstance(verdict, Packet):
             options = reply_options(pkt) if pkt.flags & IP_OPTIONS else b""
             self.reply(ns, ip, verdict, now, tos=pkt.buf[pkt.l3 + 1], options=options)
+        elif verdict == NDP:
+            return self.ndp_input(ns, pkt, now)
         elif isinstance(verdict, ErrorNews):
             self.news(ns, ip, pkt, verdict, now)
         else:
@@ -126,6 +138,20 @@ class Inward(Settling):
         ns.stats[_CONSUMED] += 1
         return None
 
+    def ndp_input(self, ns: Netns, pkt: Packet, now: int) -> None:
+        """Neighbour discovery: answered, learnt from, and consumed."""
+        dev = pkt.iif
+        if dev is None or dev.kind in ("lo", "crossing"):
+            return self.drop(ns, pkt, DropReason.NDP_INVALID)
+        reason, messages = ns.ndp.input(dev, pkt, now)
+        if reason:
+            self.drop(ns, pkt, reason)
+        else:
+            ns.stats[_CONSUMED] += 1
+        for message in messages:
+            self.originate_message(ns, ns.ip6, message, now)
+        return self.settle(ns, now)
+
     def news(self, ns: Netns, ip: IpState, pkt: Packet, news: ErrorNews, now: int) -> None:
         """An ICMP error about a packet of ours: the path learns, the socket is told."""
         quoted = news.quoted
@@ -135,7 +161,7 @@ class Inward(Settling):
                 ip.learn_gateway(quoted.dst, news.info, now)
             return
         tell = udp_error if quoted.proto == PROTO_UDP else ping_error if quoted.proto == codec.icmp_proto else None
-        known = tell is not None and tell(ns, quoted, news.type, news.code, news.info, now, pkt.src)
+        known = tell is not None and tell(ns, quoted, news.type, news.code, news.info, now, pkt.src, ip.family)
         if known and (news.type, news.code) == codec.errors[TOO_BIG]:
             ip.learn_mtu(quoted.dst, news.info, now)  # RFC 5927 7.1: only about what a socket here sent
 
@@ -155,7 +181,7 @@ class Inward(Settling):
         if dev is pkt.iif:
             gateway = redirect_gateway(ip, pkt, route, dev)
             if gateway >= 0:
-                self.tell(ns, ip, pkt, REDIRECT, gateway, now)
+                self.redirect(ns, ip, pkt, dev, gateway, now)
         pkt.oif = dev
         pkt.nexthop = pkt.dst if route.via < 0 else route.via
         pkt.flags |= FORWARDED
@@ -173,7 +199,7 @@ class Inward(Settling):
         dst = pkt.dst
         if ip.group_floor <= dst <= ip.group_top:
             return self.group(ns, ip, pkt, now)
-        route = ip.local.lookup(dst) or ip.main.lookup(dst)
+        route = ip.route_in(pkt)
         if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):
             return self.drop(ns, pkt, group_input(pkt))
         if route is None:
@@ -184,6 +210,8 @@ class Inward(Settling):
                 ns.stats[ip.codec.in_bcasts] += 1
                 if broadcasts(pkt, route):
                     return self.forward(ns, ip, pkt, route, now)
+            elif route.type == fib.ANYCAST and not forwards(ns, pkt):
+                return self.refuse(ns, ip, pkt, NO_FORWARDING, now)  # RFC 4291 2.6.1: the routers' alone
             return self.deliver(ns, ip, pkt, now)
         if not forwards(ns, pkt):
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
@@ -192,6 +220,8 @@ class Inward(Settling):
             if not is_link_local(dst):
                 self.tell(ns, ip, pkt, BEYOND_SCOPE, 0, now)
             return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)
+        if not pkt.src:
+            return self.drop(ns, pkt, DropReason.IP_INVALID_SOURCE)  # RFC 4291 2.5.2
         if action == _FORWARD and route.dev is not ns.lo:  # by lo it would come round until its TTL is used up
             return self.forward(ns, ip, pkt, route, now)
         if action == _CROSS:
@@ -203,7 +233,7 @@ class Inward(Settling):
         dst = pkt.dst
         if ip.codec.is_multicast(dst):
             ns.stats[ip.codec.in_mcasts] += 1
-            if not is_member(ns, dst, pkt.iif):
+            if not is_member(ns, dst, pkt.iif, pkt.src):
                 return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
         else:
             ns.stats[ip.codec.in_bcasts] += 1
@@ -233,6 +263,16 @@ class Inward(Settling):
             if reason:
                 return self.drop(ns, pkt, reason)
         return self.route(ns, ip, pkt, now)
+
+    def redirect(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, gateway: int, now: int) -> None:
+        """Tell the sender of a packet that leaves by the device it came in by of the better first hop (RFC 1812
+        5.2.7.2, RFC 4861 8.2)."""
+        if pkt.family == V4:
+            return self.tell(ns, ip, pkt, REDIRECT, gateway, now)
+        source = ns.ndp.link_local_source(dev)
+        if source and self.may_redirect(ip, pkt, now):
+            self.originate_message(ns, ip, build_redirect(ns, dev, pkt, gateway, source), now)
+        return None
 
     def cross_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """An IP packet that another namespace handed over: it stands at the routing decision."""

@@ -12,6 +12,7 @@ from vrouter.stack.base.packet import (
     CONFIRM,
     DONT_FRAGMENT,
     FORWARDED,
+    LINK_GROUP,
     LOCAL_OUT,
     ROUTER_ALERT,
     Packet,
@@ -31,6 +32,7 @@ from vrouter.stack.l3.route import (
     route_output,
 )
 from vrouter.stack.l4.membership import is_member
+from vrouter.stack.wire import icmpv6
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -70,6 +72,18 @@ class Outward:
         else:
             port.count_drop(reason)
 
+    @staticmethod
+    def limiter(ip: IpState) -> IcmpLimiter:
+        """How much ICMP is still allowed."""
+        if ip.limiter is None:
+            ip.limiter = IcmpLimiter(ip.codec.limits)
+        return ip.limiter
+
+    def may_redirect(self, ip: IpState, pkt: Packet, now: int) -> bool:
+        """Whether the sender of a packet may be redirected now (RFC 4861 8.2: never about what was sent to a group;
+        RFC 4443 2.4 (f))."""
+        return not pkt.flags & LINK_GROUP and self.limiter(ip).allow(ip, pkt.src, icmpv6.REDIRECT, 0, now)
+
     def tell(self, ns: Netns, ip: IpState, pkt: Packet, kind: int, info: int, now: int) -> None:
         """Send the error of `kind` (`l3.codec`) about `pkt` to its sender, if he may be told and limits allow it."""
         codec = ip.codec
@@ -77,10 +91,7 @@ class Outward:
         if error is None or not codec.may_answer(ip, pkt, kind):
             return
         type_, code = error
-        limiter = ip.limiter
-        if limiter is None:
-            limiter = ip.limiter = IcmpLimiter()
-        if limiter.allow(ip, pkt.src, type_, code, now):
+        if self.limiter(ip).allow(ip, pkt.src, type_, code, now):
             message = codec.quote(pkt, type_, code, codec.rest(kind, info))
             message.src = codec.error_source(ip, pkt)
             self.reply(ns, ip, message, now, tos=codec.error_tos(pkt))
@@ -109,6 +120,7 @@ class Outward:
         route, source = decision
         if not pkt.src:
             pkt.src = source
+        ip.codec.seal(pkt)
         ip.codec.count_output(ns, pkt)
         ip.codec.push(ip, pkt, ip.default_ttl(route.dev), tos, False, options)
         if options:
@@ -177,7 +189,7 @@ class Outward:
             return False
         if route.type == fib.BROADCAST:
             return True
-        return (pkt.sock is None or pkt.sock.multicast_loop) and is_member(ns, pkt.dst, dev)
+        return (pkt.sock is None or pkt.sock.loops(pkt.family)) and is_member(ns, pkt.dst, dev, pkt.src)
 
     def send(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, mtu: int, now: int, group: bool = False) -> None:
         """POSTROUTING, and into pieces when the device cannot take it whole."""
@@ -236,7 +248,7 @@ class Outward:
             actions, table.actions = table.actions, []
             for action in actions:
                 if action[0] == "solicit":
-                    self.solicit(ns, *action[1:], now)
+                    self.solicit(ns, action[1], action[2], action[3], now)
                 elif action[0] == "send":
                     pkt, neigh = action[1], action[2]
                     ethernet_output(pkt, neigh.header, pkt.ethertype)
@@ -255,7 +267,9 @@ class Outward:
         if neigh.family == V4:
             self.originate_frame(ns, arp_solicit(ns, neigh, unicast, source), now)
         else:
-            self.originate_message(ns, ns.ip6, ns.ndp.solicit(neigh, unicast, source, now), now)
+            question = ns.ndp.solicit(neigh, unicast, source, now)
+            if question is not None:  # else there is no address to ask from
+                self.originate_message(ns, ns.ip6, question, now)
 
     def originate_message(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Send a message of a protocol that belongs to the link: by ``pkt.oif`` to ``pkt.dst``, which is on it."""

@@ -30,7 +30,7 @@ from vrouter.stack.l2.arp import arp_input
 from vrouter.stack.l2.ethernet import ethernet_input
 from vrouter.stack.l2.vnet import vnet_input
 from vrouter.stack.pipeline.inward import Inward
-from vrouter.stack.wire.ethernet import ETHERTYPE_ARP, ETHERTYPE_IPV4
+from vrouter.stack.wire.ethernet import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -77,6 +77,10 @@ class Pipeline(Inward):
             return self.drop(ns, pkt, reason)
         if pkt.ethertype == ETHERTYPE_IPV4:
             return self.ip_input(ns, ns.ip4, pkt, dev, now)
+        if pkt.ethertype == ETHERTYPE_IPV6:
+            if dev.conf6.disable_ipv6:
+                return self.drop(ns, pkt, DropReason.IPV6DISABLED)
+            return self.ip_input(ns, ns.ip6, pkt, dev, now)
         if pkt.ethertype == ETHERTYPE_ARP:
             return self.arp_input(ns, dev, pkt, now)
         return self.drop(ns, pkt, DropReason.UNHANDLED_PROTO)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vrouter.stack.base.addresses import scoped
 from vrouter.stack.base.counters import Stat
+from vrouter.stack.l3.icmp import believes_redirect
 from vrouter.stack.l3.kinds import REASSEMBLY_EXCEEDED
 from vrouter.stack.pipeline.outward import Outward
 
 if TYPE_CHECKING:
+    from vrouter.stack.device import Device
+    from vrouter.stack.l2.ndp import Ndp
     from vrouter.stack.l3.ip import IpState
     from vrouter.stack.netns import Netns
+    from vrouter.stack.wire.ndp import Redirect
 
 _ABSORBED: Final = int(Stat.AcctAbsorbed)
 
@@ -22,9 +27,9 @@ class Settling(Outward):
 
     def settle(self, ns: Netns, now: int) -> None:
         """Carry out what the tables of a namespace decided outside of a packet's way (timers, changes)."""
-        table = ns._neigh4
-        if table is not None and table.actions:
-            self.settle_neighbours(ns, table, now)
+        for table in (ns._neigh4, ns._neigh6):
+            if table is not None and table.actions:
+                self.settle_neighbours(ns, table, now)
         if ns._acd is not None:
             for action in ns._acd.take_actions():
                 if action[0] == "frame":
@@ -33,8 +38,34 @@ class Settling(Outward):
                     ns.ip4.activate(action[1])
                 else:
                     ns.ip4.deactivate(action[1])
-        if ns.ip4.reassembler is not None and ns.ip4.reassembler.actions:
-            self.settle_reassembly(ns, ns.ip4, now)
+        if ns._ndp is not None and ns._ndp.actions:
+            self.settle_ndp(ns, ns._ndp, now)
+        for ip in ns.families():
+            if ip.reassembler is not None and ip.reassembler.actions:
+                self.settle_reassembly(ns, ip, now)
+
+    def settle_ndp(self, ns: Netns, ndp: Ndp, now: int) -> None:
+        """What neighbour discovery wants done; see `l2.ndp` for the actions."""
+        while ndp.actions:
+            for action in ndp.take_actions():
+                kind = action[0]
+                if kind == "message":
+                    self.originate_message(ns, ns.ip6, action[1], now)
+                elif kind == "state":
+                    ns.address_state(action[1], action[2])
+                elif kind == "redirect":
+                    _, dev, source, redirect = action
+                    self.redirected6(ns, dev, source, redirect, now)
+                else:
+                    ns.discovered(action, now)
+
+    def redirected6(self, ns: Netns, dev: Device, source: int, redirect: Redirect, now: int) -> None:
+        """A Redirect that is well formed: believed if it came from the present first hop (RFC 4861 8.3)."""
+        target = scoped(redirect.target, dev.ifindex)
+        destination = scoped(redirect.destination, dev.ifindex)
+        if believes_redirect(ns.ip6, dev, source, destination, target):
+            ns.ip6.learn_gateway(destination, target, now)
+            ns.ndp.redirected(dev, redirect, now)
 
     def settle_reassembly(self, ns: Netns, ip: IpState, now: int) -> None:
         """Account for fragments that became part of a datagram, and end those that never will."""
