@@ -46,6 +46,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import (
     ALL_NODES6,
+    ALL_ROUTERS6,
+    ALL_ROUTERS_OF_SITE6,
     V6,
     is_link_local6,
     is_multicast6,
@@ -77,6 +79,8 @@ if TYPE_CHECKING:
 SECOND: Final = 1_000_000_000
 MAX_ANYCAST_DELAY: Final = SECOND  # RFC 4861 10: MAX_ANYCAST_DELAY_TIME
 MAX_DELAYED: Final = 64
+# All routers, and the solicited-node group of the subnet-router addresses of prefixes up to /104.
+ROUTER_GROUPS: Final = (ALL_ROUTERS6, ALL_ROUTERS_OF_SITE6, solicited_node(0))
 
 _INVALID: Final = int(DropReason.NDP_INVALID)
 _NOT_ON_LINK: Final = int(DropReason.NDP_NOT_ON_LINK)
@@ -102,7 +106,7 @@ class Delayed:
 class Ndp:
     """Neighbour discovery of one namespace."""
 
-    __slots__ = ("_busy_until", "_delayed", "actions", "advertisers", "dad", "hosts", "ns", "proxies")
+    __slots__ = ("_busy_until", "_delayed", "_routing", "actions", "advertisers", "dad", "hosts", "ns", "proxies")
 
     def __init__(self, ns: Netns) -> None:
         self.ns = ns
@@ -112,6 +116,7 @@ class Ndp:
         self.advertisers: dict[Device, Advertiser] = {}
         self.proxies: dict[tuple[Device, int], None] = {}  # (device, address) that is answered for there
         self._delayed: dict[tuple[Device, int, int], Delayed] = {}
+        self._routing: dict[Device, None] = {}  # devices that have joined `ROUTER_GROUPS`
         self._busy_until: dict[Device, int] = {}  # the state of each device's `answer_rate`
 
     def take_actions(self) -> list[tuple[Any, ...]]:
@@ -339,7 +344,7 @@ class Ndp:
 
     def _is_anycast(self, dev: Device, target: int) -> bool:
         """RFC 4291 2.6.1: the subnet-router address of a prefix of the device, while it is a router's."""
-        if not dev.conf6.forwarding:
+        if not dev.conf6.forwarding or target not in self.ns.ip6.zeros:
             return False
         return any(
             own.family == V6
@@ -362,6 +367,7 @@ class Ndp:
 
     def device_ready(self, dev: Device, now: int) -> None:
         """The device became ready. (Its addresses get a `Dad.start` each from whoever says so.)"""
+        self._join_as_router(dev)
         self.hosts.device_ready(dev, now)
         self._refresh(dev, now)
 
@@ -387,6 +393,7 @@ class Ndp:
         advertiser = self.advertisers.get(dev)
         if advertiser is not None:
             advertiser.silence()
+        self._routing.pop(dev, None)
         if not dev.removed:
             return
         self.advertisers.pop(dev, None)
@@ -396,6 +403,7 @@ class Ndp:
 
     def conf_changed(self, dev: Device, now: int) -> None:
         """``conf6`` of the device changed: it may be a router now, or a host, or hear routers no more."""
+        self._join_as_router(dev)
         self.hosts.conf_changed(dev, now)
         self._refresh(dev, now)
 
@@ -461,6 +469,18 @@ class Ndp:
         dev, target = delayed.dev, delayed.target
         if dev.ready and (self._is_proxied(dev, target) or self._is_anycast(dev, target)):
             self.send(self._answer(dev, delayed.source, target, override=False))
+
+    def _join_as_router(self, dev: Device) -> None:
+        """RFC 4291 2.8: a router's devices have groups that a host's have not."""
+        routes = dev.conf6.forwarding
+        if routes == (dev in self._routing):
+            return
+        if routes:
+            self._routing[dev] = None
+        else:
+            del self._routing[dev]
+        for group in ROUTER_GROUPS:
+            self.actions.append(("join" if routes else "leave", dev, group))
 
     def _forget(self, delayed: Delayed) -> None:
         self.ns.stack.timers.cancel(delayed.timer)
