@@ -116,16 +116,21 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
     elif src in ip.broadcasts or src in ip.zeros:
         return IP_INVALID_SOURCE
     if dev.conf4.rp_filter and dev.kind != "lo" and src:
-        return reverse_path(ip, src, dev, dev.conf4.rp_filter)
+        return reverse_path(ip, pkt, dev, dev.conf4.rp_filter)
     return 0
 
 
-def reverse_path(ip: IpState, src: int, dev: Any, mode: int) -> int:
-    """RFC 3704 2.2 strict (1: the route to the source leaves by `dev`) or 2.4 loose (2: there is a route)."""
-    route = ip.lookup(src)
+def reverse_path(ip: IpState, pkt: Packet, dev: Any, mode: int) -> int:
+    """RFC 3704 2.2 strict (1: a packet to the source may leave by `dev`) or 2.4 loose (2: there is a route).
+
+    Of several next hops each is a feasible path (RFC 3704 2.3, RFC 8704 3). The rules are asked as for an answer made
+    here, with the mark of the packet where ``src_valid_mark`` says that it is that of the answer, too.
+    """
+    src = pkt.src
+    route = ip.lookup(src, pkt.dst, None, None, pkt.mark if dev.conf4.src_valid_mark else 0)
     if route is None or route.action == REJECT:
         return IP_RPFILTER
-    if mode == 1 and route.dev is not dev:
+    if mode == 1 and route.dev is not dev and (route.nexthops is None or not route.nexthops.leaves_by(dev)):
         return IP_RPFILTER
     return 0
 

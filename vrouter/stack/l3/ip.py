@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from vrouter.stack.base.addresses import BROADCAST4, V4, is_host4, mask
+from vrouter.stack.base.addresses import BROADCAST4, is_host4, mask
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, TABLE_LOCAL, TABLE_MAIN, UNICAST, Entry, Fib, Route
@@ -210,7 +210,9 @@ class IpState(RoutingTables):
         same = self.held(dev, address)
         if same and any(a.length == length for a in same):
             raise FileExistsError(errno.EEXIST, "the device has this address already")
-        record = Address(dev, self.family, address, length, self._scope(address), self._broadcast_of(dev, address, length))
+        record = Address(
+            dev, self.family, address, length, self._scope(address), self._broadcast_of(dev, address, length)
+        )
         dev.addresses.append(record)
         record.order = self._order
         self._order += 1

@@ -60,11 +60,24 @@ def is_abroad(dev: Device | None) -> bool:
     return dev is None or (dev.kind != "lo" and not dev.conf4.route_localnet)
 
 
-def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) -> tuple[Route, int] | Refusal:
+def route_output(
+    ip: IpState,
+    dst: int,
+    src: int,
+    oif: Device | None,
+    now: int,
+    *,
+    mark: int = 0,
+    tos: int = 0,
+    proto: int = 0,
+    sport: int = 0,
+    dport: int = 0,
+) -> tuple[Route, int] | Refusal:
     """The route and the source address for a packet made here, or the refusal.
 
-    `src` is 0 to have one chosen; `oif` binds to a device (SO_BINDTODEVICE, IP_MULTICAST_IF). A group or the limited
-    broadcast without `oif` goes where the default route goes (Linux's ip_route_output_key_hash_rcu).
+    `src` is 0 to have one chosen; `mark` and `tos` are for the rules, protocol and ports for the choice among several
+    next hops; `oif` binds to a device (SO_BINDTODEVICE, IP_MULTICAST_IF). A group or the limited broadcast
+    without `oif` goes where the default route goes (Linux's ip_route_output_key_hash_rcu).
     A source that is no address of this namespace (any more) is refused, and so are loopback addresses that would go out
     on a wire or into another namespace (RFC 1122 3.2.1.3 (g)).
     """
@@ -92,11 +105,9 @@ def route_output(ip: IpState, dst: int, src: int, oif: Device | None, now: int) 
         dst = src or codec.loopback  # Linux: 0.0.0.0 means this host
     elif codec.is_unusable(dst) or (dst in ip.zeros and dst not in ip.owners):
         return NO_ROUTE
-    route = ip.lookup(dst)
-    if oif is not None and (route is None or route.dev is not oif) and not ip.is_local(dst):
-        route = ip.main.lookup_via(dst, oif)
-        if route is None:  # bound to the device: its link is all there is (Linux's fallback for oif)
-            route = group_route(ip, UNICAST, oif, 0)
+    route = ip.route_out(dst, src, oif, mark, tos, proto=proto, sport=sport, dport=dport)
+    if route is None and oif is not None:  # bound to the device: its link is all there is (Linux's fallback for oif)
+        route = group_route(ip, UNICAST, oif, 0)
     if route is None:
         return NO_ROUTE
     refusal = REFUSALS.get(route.type)

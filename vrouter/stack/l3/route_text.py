@@ -2,7 +2,8 @@
 
 A line is ``[route] add|append|replace [TYPE] PREFIX …`` or, without the words in front, ``[TYPE] PREFIX …`` as
 ``ip route show`` prints them; ``#`` starts a comment. `split_line` finds out what is to be done with which prefix;
-`parse_tail` says what the rest means. Full tables repeat few tails, so whoever reads many lines keeps what `parse_tail` found.
+`parse_tail` says what the rest means. Full tables repeat few tails, so whoever reads many lines keeps what
+`parse_tail` found.
 
 What Linux knows and this stack does not (TCP metrics, tunnels, realms) is refused, not ignored.
 """

@@ -1,31 +1,24 @@
-"""Routes and short-cuts of a namespace, as they are configured."""
+"""Routes of a namespace, as they are configured and asked for."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from vrouter.stack.base import addresses as addr
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.events import EventKind
-from vrouter.stack.crossing import Crossing
-from vrouter.stack.l3 import fib
-from vrouter.stack.l3.fib import Entry, Route
-from vrouter.stack.netns.tables import Tables
-
-if TYPE_CHECKING:
-    from vrouter.stack.device import Device
-
-MAX_METRIC: Final = 0xFFFFFFFF
-ROUTE_TYPES: Final = {
-    "unicast": fib.UNICAST,
-    "blackhole": fib.BLACKHOLE,
-    "unreachable": fib.UNREACHABLE,
-    "prohibit": fib.PROHIBIT,
-}
+from vrouter.stack.l3.fib import CROSS, REJECT, TABLE_DEFAULT, TABLE_MAIN, THROW, Route, to_record
+from vrouter.stack.l3.multipath import Multipath, hash_flow
+from vrouter.stack.l3.route import NO_ROUTE, REFUSALS, Refusal, route_output
+from vrouter.stack.l3.route_load import RouteLoad
+from vrouter.stack.l3.route_text import parse_table
+from vrouter.stack.netns.route_making import ROUTE_TYPES, RouteMaking
 
 
-class Routes(Tables):
-    """The part of a namespace that adds and removes routes."""
+class Routes(RouteMaking):
+    """The part of a namespace that adds, removes and shows routes."""
 
     __slots__ = ()
 
@@ -36,59 +29,64 @@ class Routes(Tables):
         dev: str | None = None,
         *,
         netns: str | None = None,
+        table: str | int = TABLE_MAIN,
         metric: int = 0,
         type: str = "unicast",  # noqa: A002 -- ip(8)'s and the contract's word
+        proto: str = "static",
+        scope: str | None = None,
         src: str | None = None,
+        mtu: int = 0,
+        advmss: int = 0,
+        onlink: bool = False,
+        nexthops: Sequence[Mapping[str, Any]] | None = None,
+        nhid: int | None = None,
+        replace: bool = False,
         now: int | None = None,
     ) -> Route:
-        """Add a static route to ``NETWORK/LENGTH`` or ``default``: by gateway, by device, or into the namespace at path
-        `netns` (counted from the top). OSError with Linux's errno when it cannot be."""
+        """Add a static route to ``NETWORK/LENGTH`` or ``default``, as ``ip route add``: by gateway, by device, by
+        several `nexthops` ({via, dev, weight, onlink}), by a next-hop object, or into the namespace at path `netns`
+        (counted from the top). `mtu` and `advmss` in bytes, 0: the device's. With `replace` it takes the place of those
+        of the same prefix and metric. OSError with Linux's errno when it cannot be."""
         now = self.stack.advance(now)
         self.check_open()
-        family, prefix, length = addr.parse_prefix(to)
-        gateway = -1 if via is None else addr.parse_address(via)[1]
-        source = 0 if src is None else addr.parse_address(src)[1]
-        device = None if dev is None else self.device(dev)
-        kind = ROUTE_TYPES.get(type)
-        if kind is None:
-            raise OSError(errno.EINVAL, f"no route type {type!r}: {', '.join(ROUTE_TYPES)}")
-        if not 0 <= metric <= MAX_METRIC:
-            raise OSError(errno.EINVAL, f"a metric is 0 to {MAX_METRIC}")
-        if kind != fib.UNICAST:
-            if via is not None or dev is not None or netns is not None:
-                raise OSError(errno.EINVAL, f"a {type} route has no next hop")
-        elif netns is not None:
-            if via is not None or dev is not None:
-                raise OSError(errno.EINVAL, "a route into a namespace has no next hop")
-            self._check_target(netns)
-        elif gateway >= 0:
-            device = self._check_gateway(gateway, device)
-        elif device is None:
-            raise OSError(errno.EINVAL, "a route needs via, dev or netns")
-        if source and not self.ip4.owner(source) and not self.ip4.holders(source):  # one that is being probed will do
-            raise OSError(errno.EINVAL, f"{src} is not an address of namespace {self.name!r}")
-        route = Route(
-            family,
-            type=kind,
-            table=fib.TABLE_MAIN,
-            metric=metric,
-            proto="static",
-            scope="link" if gateway < 0 and device is not None else "global",
-            via=gateway,
-            dev=device,
-            src=source,
-            target=netns,
-            crossing=None if netns is None else self.crossing_to(netns),
-        )
-        main = self.ip4.main
-        route = main.intern(route)
+        family, prefix, length = self._destination(to, via, src, nexthops, nhid)
         try:
-            main.add(prefix, length, route)
+            route = self.make_route(
+                family,
+                type=type,
+                via=via,
+                dev=dev,
+                netns=netns,
+                table=table,
+                metric=metric,
+                proto=proto,
+                scope=scope,
+                src=src,
+                mtu=mtu,
+                advmss=advmss,
+                onlink=onlink,
+                nexthops=nexthops,
+                nhid=nhid,
+            )
+            prefix = self.place_of(prefix, length, route)
+            fib = self.ip(family).table(route.table)
+            route = fib.intern(route)
+            if replace:
+                for other in fib.exact(prefix, length):
+                    if other.metric == route.metric and other is not route:
+                        fib.unlink(prefix, length, other)
+                        self.unlinked((prefix, length, other))
+                if route in fib.exact(prefix, length):
+                    return route
+            fib.add(prefix, length, route)
         except OSError:
-            self._unlinked((prefix, length, route), entered=False)
+            self.forget_unused_crossings()
             raise
         if route.crossing is not None:
             route.crossing.routes += 1
+            self.crossings[route.crossing.target_name] = route.crossing
+        if route.type == THROW or route.table == TABLE_DEFAULT:
+            self.ip(family).use_rules()
         self.stack.events.add(now, EventKind.ROUTE_ADD, self.name, to=to)
         return route
 
@@ -99,63 +97,118 @@ class Routes(Tables):
         dev: str | None = None,
         *,
         netns: str | None = None,
+        table: str | int = TABLE_MAIN,
         metric: int | None = None,
+        type: str | None = None,  # noqa: A002 -- as in add_route
+        nhid: int | None = None,
         now: int | None = None,
     ) -> Route:
-        """Remove the first route of the main table that fits; OSError ESRCH when none does."""
+        """Remove the first route of the table that fits what is given; OSError ESRCH when none does."""
         now = self.stack.advance(now)
-        _, prefix, length = addr.parse_prefix(to)
-        gateway = None if via is None else addr.parse_address(via)[1]
+        family, prefix, length = self._destination(to, via, None, None, nhid)
         device = None if dev is None else self.device(dev)
-        route = self.ip4.main.remove(prefix, length, metric=metric, via=gateway, dev=device, target=netns)
-        self.stack.events.add(now, EventKind.ROUTE_DEL, self.name, to=to)
-        self._unlinked((prefix, length, route))
-        return route
+        gateway = None if via is None else addr.parse_address(via)[1]
+        if family == addr.V6:
+            metric = metric or None
+            if device is not None:
+                gateway = None if gateway is None else addr.scoped(gateway, device.ifindex)
+                prefix = addr.scoped(prefix, device.ifindex) if length >= 10 else prefix
+        fib = self.ip(family).tables.get(parse_table(table))
+        for route in () if fib is None else fib.exact(prefix, length):
+            if (
+                metric in (None, route.metric)
+                and gateway in (None, route.via)
+                and (device is None or route.dev is device)
+                and netns in (None, route.target)
+                and (type is None or ROUTE_TYPES.get(type) == route.type)
+                and nhid in (None, route.nhid)
+            ):
+                assert fib is not None
+                fib.unlink(prefix, length, route)
+                self.stack.events.add(now, EventKind.ROUTE_DEL, self.name, to=to)
+                self.unlinked((prefix, length, route))
+                self.ip(family).forget_rules()
+                return route
+        raise ProcessLookupError(errno.ESRCH, "there is no such route")
 
-    def _unlinked(self, entry: Entry, *, entered: bool = True) -> None:
-        """`entry` is out of the main table (or not `entered`): its short-cut may go, who waited for its place comes."""
-        if entered:
-            self.ip4.vacated(entry)
-        crossing = entry[2].crossing
-        if crossing is not None:
-            crossing.routes -= entered
-            if not crossing.routes:
-                self.forget_crossing(crossing.target_name)
+    def load_routes(self, lines: Iterable[str], *, replace: bool = False) -> RouteLoad:
+        """Begin to load many routes from lines of ``ip -batch`` (`l3.route_text`). With `replace` they take the place
+        of the static ones of the tables that they name. Call ``step`` on what is returned until it says that it is
+        done; lines are taken one by one as they are read."""
+        self.check_open()
+        return RouteLoad(self.this, lines, replace=replace)
 
-    def _check_gateway(self, gateway: int, dev: Device | None) -> Device:
-        """The device by which a gateway is reached directly: recursion is refused when the route is made."""
-        ip = self.ip4
-        if ip.is_local(gateway) or ip.is_broadcast(gateway) or gateway in ip.zeros or not addr.is_host4(gateway):
-            raise OSError(errno.EINVAL, f"{addr.format_address(gateway)} cannot be a gateway of this namespace")
-        for candidate in self.devices.values() if dev is None else (dev,):
-            if candidate.kind != "lo" and self.ip4.on_link(candidate, gateway):
-                return candidate
-        where = f"on device {dev.name!r}" if dev is not None else f"in namespace {self.name!r}"
-        raise OSError(errno.ENETUNREACH, f"gateway {addr.format_address(gateway)} is not on a link {where}")
+    def get_route(
+        self,
+        dst: str,
+        *,
+        src: str | None = None,
+        iif: str | None = None,
+        oif: str | None = None,
+        mark: int = 0,
+        now: int | None = None,
+    ) -> dict[str, Any]:
+        """The route that a packet to `dst` would take (``ip route get``), as a row of ``show routes`` with the source
+        that it would get; ``via``, ``mtu`` and ``expires_ns`` as ICMP told, where it did. With `iif` the packet is one
+        that came in. A route into another namespace has ``accepted`` besides. OSError when there is none."""
+        now = self.stack.advance(now)
+        family, target, zone = addr.parse_address_zone(dst)
+        ip = self.ip(family)
+        out = None if oif is None else self.device(oif)
+        if zone:
+            target = addr.scoped(target, self.device(zone).ifindex)
+        elif family == addr.V6 and out is not None:
+            target = addr.scoped(target, out.ifindex)
+        source = 0 if src is None else addr.parse_address(src)[1]
+        if iif is None:
+            whole = ip.lookup(target, source, None, out, mark)
+            crosses = whole is not None and whole.action == CROSS
+            decision = route_output(ip, target, source, out, now, mark=mark)
+            if isinstance(decision, Refusal) and not crosses:
+                raise os_error(decision.errno)
+            route = decision[0] if isinstance(decision, tuple) and not isinstance(decision, Refusal) else whole
+            assert route is not None
+            if not isinstance(decision, Refusal):
+                source = decision[1]
+            elif not source:
+                source = route.src if route.src in ip.owners else ip.select_source(None, target)
+        else:
+            whole = ip.lookup(target, source, self.device(iif), None, mark)
+            if whole is None or whole.action == REJECT:
+                raise os_error((NO_ROUTE if whole is None else REFUSALS.get(whole.type, NO_ROUTE)).errno)
+            route = whole
+            if isinstance(whole.nexthops, Multipath):
+                route = whole.nexthops.pick(hash_flow(ip.flow_key, ip.hash_policy, source, target))
+        fib = None if whole is None else ip.tables.get(whole.table)
+        found = None if fib is None else fib.match(target)
+        prefix, length = (found[0], found[1]) if found is not None and found[2] is whole else (target, ip.bits)
+        record = to_record(self.name, prefix, length, route)
+        if source:
+            record["src"] = addr.format_address(source, family)
+        known = ip.exception(target, now) if iif is None else None
+        record["expires_ns"] = None
+        if known is not None and route.action != CROSS:
+            gateway = ip.first_hop(route, target, now)
+            record["via"] = None if gateway < 0 else addr.format_address(gateway, family)
+            record["mtu"] = ip.path_mtu(route, target, now) if known.mtu else record["mtu"]
+            record["expires_ns"] = known.expires - now
+        if route.crossing is not None:
+            record["accepted"] = route.crossing.accepted
+        return record
 
-    def _check_target(self, target: str) -> None:
-        if target == self.name:
-            raise OSError(errno.EINVAL, "a route short-cut into its own namespace")
-        if target not in self.stack.namespaces:
-            raise OSError(errno.ENOENT, f"no namespace {target!r}")
-
-    def crossing_to(self, target: str) -> Crossing:
-        """The short-cut from here to the namespace at path `target`, made if need be."""
-        crossing = self.crossings.get(target)
-        if crossing is None:
-            crossing = self.crossings[target] = Crossing(self.this, target)
-            crossing.target = self.stack.namespaces.get(target)
-            self.stack.crossings_to.setdefault(target, []).append(crossing)
-        return crossing
-
-    def forget_crossing(self, target: str) -> None:
-        """The last route to `target` is gone: the short-cut and its counters go with it."""
-        crossing = self.crossings.pop(target)
-        others = self.stack.crossings_to[target]
-        others.remove(crossing)
-        if not others:
-            del self.stack.crossings_to[target]
-
-    def accepts(self, source: str) -> bool:
-        """Whether `accept_from` lets the namespace at path `source` cross into this one."""
-        return source in self.accept_from or "*" in self.accept_from
+    def _destination(
+        self,
+        to: str,
+        via: str | None,
+        src: str | None,
+        nexthops: Sequence[Mapping[str, Any]] | None,
+        nhid: int | None,
+    ) -> tuple[int, int, int]:
+        """(family, prefix, length) of `to`; ``default`` is of the family of what else is given, or else IPv4's."""
+        if to == "default":
+            told = [via, src, *(hop.get("via") for hop in nexthops or ())]
+            if any(text is not None and ":" in text for text in told):
+                to = "::/0"
+            elif nhid is not None and self._nexthops is not None and nhid in self._nexthops:
+                to = "::/0" if self._nexthops.get(nhid).family == addr.V6 else to
+        return addr.parse_prefix(to)
