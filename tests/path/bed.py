@@ -102,11 +102,19 @@ class Station:
         self.send_arp(frames.arp_reply(self.mac, asked, request[6:12], asker), dst_mac=request[6:12])
 
 
+def without_ipv6(ns: Netns) -> None:
+    """What is made in `ns` from now on has no IPv6."""
+    ns.sysctl["net.ipv6.conf.default.disable_ipv6"] = 1
+
+
 class Bed:
     """A stack, its stations, and the time."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, ipv6: bool = False) -> None:
+        """Without `ipv6` no device has it, so that only what a test is about is on the wires."""
         self.stack = Stack(seed=seed, identity="bed")
+        if not ipv6:
+            self.stack.register(without_ipv6, lambda ns: None)
         self.now = 0
         self.stations: dict[Device, Station] = {}
         self.a: Station
