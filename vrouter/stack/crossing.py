@@ -2,7 +2,8 @@
 
 A `Crossing` is one direction of a short-cut between two namespaces, as seen from its source: what it carried and what
 was denied. In the target it stands as the packet's ``iif``, under the name ``@SOURCE``, where a device would stand. A
-veth pair is a crossing too; its counters are those of its two devices.
+veth pair is a crossing too; its counters are those of its two devices. So is an ingress tag, a VLAN of one namespace's
+device that is a device of another's (`IngressTag`).
 """
 
 from __future__ import annotations
@@ -63,6 +64,34 @@ class Crossing:
             "bytes": self.bytes,
             "denied": self.denied,
         }
+
+
+class IngressTag:
+    """A tag of a device of `source`, given to the namespace of the vlan device `dev`: both ways of it.
+
+    ``denied`` counts frames of either way that met a namespace which does not accept the other any more.
+    """
+
+    __slots__ = ("denied", "dev", "source")
+
+    def __init__(self, source: Netns, dev: Device) -> None:
+        self.source = source
+        self.dev = dev
+        self.denied = 0
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the namespace that has the tag lists its source in ``accept_from``."""
+        return self.dev.ns.accepts(self.source.name)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows of both directions; what is denied is told at the one that needs leave."""
+        dev = self.dev
+        inner, outer = dev.ns.name, self.source.name
+        both = {"kind": "vlan", "accepted": self.accepted}
+        came = {"packets": dev.rx_packets, "bytes": dev.rx_bytes, "denied": self.denied}
+        went = {"packets": dev.tx_packets, "bytes": dev.tx_bytes, "denied": 0}
+        return [{"from": outer, "to": inner, **both, **came}, {"from": inner, "to": outer, **both, **went}]
 
 
 def veth_record(dev: Device, peer: Device) -> dict[str, Any]:

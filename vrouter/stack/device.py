@@ -31,7 +31,8 @@ MIN_MTU: Final = 68  # RFC 791 3.2: every module forwards 68 bytes without fragm
 MAX_MTU: Final = 65521
 ALL_HOSTS_MAC: Final = bytes.fromhex("01005e000001")
 ALL_NODES_MAC: Final = bytes.fromhex("333300000001")
-VIRTUAL_KINDS: Final = ("lo", "vlan", "bridge")  # their frames leave by another device, or come around
+STACKED_KINDS: Final = ("vlan", "bridge")  # above other devices, whose frames are theirs
+VIRTUAL_KINDS: Final = ("lo", *STACKED_KINDS)  # without a wire: their frames leave by another device, or come around
 FOREVER: Final = 1 << 62  # ns: later than any clock
 TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
 
@@ -149,7 +150,7 @@ class Device:
         self.vlans: dict[tuple[int, int], Device] | None = None  # the vlan devices above, by (TPID, VLAN id)
         self.parent: Device | None = None  # of a vlan device: the one below
         self.vid = self.vlan_protocol = 0  # of a vlan device: its tag
-        self.ingress: Any = None  # of a vlan device whose tag is another namespace's: that crossing (crossing.IngressTag)
+        self.ingress: Any = None  # of a vlan device whose tag is another namespace's: the crossing.IngressTag
         self.bridge_port: Any = None  # what it is to the bridge that it belongs to (l2.bridge.BridgePort)
         self.bridge: Any = None  # of a bridge device: its ports and tables (l2.bridge.Bridge)
         self.allmulti = 0  # how many want every group's frames

@@ -2,7 +2,8 @@
 
 Expects: a complete frame (on ``lo``: an IP packet) between ``start`` and ``end``, and a device that is ready. Counts it
 as transmitted. A wire's frame is finished here and handed out by `Stack.take_egress`; a veth's packet becomes work for
-its peer's input, and ``lo``'s for its own, with everything forgotten that belonged to the sender's side.
+its peer's input, and ``lo``'s for its own, with everything forgotten that belonged to the sender's side. A frame of a
+vlan device gets its tag and leaves by the device below; one of a bridge device becomes work for its bridge.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import CSUM_OK, LOCAL_OUT
 from vrouter.stack.capture import RX, TX
 from vrouter.stack.crossing import MAX_CROSSINGS
+from vrouter.stack.l2.vlan import push_tag
+from vrouter.stack.wire.vnet import F_DATA_VALID, VnetHeader
 from vrouter.stack.wire.vnet import LEN as VNET_LEN
 from vrouter.stack.wire.vnet import ZERO as VNET_ZERO
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.device import Device
 
+_CROSSING_DENIED: Final = int(DropReason.CROSSING_DENIED)
 _CROSSING_LOOP: Final = int(DropReason.CROSSING_LOOP)
 _DEV_READY: Final = int(DropReason.TX_DEV_READY)
 _LO_HEADER: Final = bytes(12) + b"\x08\x00"
@@ -31,6 +35,7 @@ WORK_FRAME: Final = 0  # a frame comes in by a device
 WORK_LOOP: Final = 1  # an IP packet comes in by lo
 WORK_CROSS: Final = 2  # an IP packet stands at the routing decision of another namespace
 WORK_LOCAL: Final = 3  # the local copy of a group packet that was sent here
+WORK_BRIDGE: Final = 4  # a frame that a bridge device sends stands at its bridge
 
 Work = tuple[int, object, "Packet"]
 
@@ -57,15 +62,12 @@ def transmit(dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, byte
         pkt.origin = ()
         work.append((WORK_FRAME, peer, pkt))
         return 0
+    if dev.virtual:
+        return _transmit_virtual(dev, pkt, now, egress, work)
     dev.tx_packets += 1
     dev.tx_bytes += end - start
     if dev.captures:
         watch(dev, TX, pkt, now)
-    if dev.kind == "lo":
-        pkt.flags = pkt.flags & CSUM_OK | (CSUM_OK if pkt.flags & LOCAL_OUT else 0)
-        pkt.ct = pkt.oif = None
-        work.append((WORK_LOOP, dev, pkt))
-        return 0
     buf = pkt.buf
     if dev.vnet_hdr:
         start -= VNET_LEN
@@ -73,8 +75,54 @@ def transmit(dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, byte
             pkt.make_headroom(VNET_LEN)
             buf, end = pkt.buf, pkt.end
             start = pkt.start - VNET_LEN
-        buf[start : start + VNET_LEN] = VNET_ZERO
+        if pkt.vnet is None or not dev.offload:
+            buf[start : start + VNET_LEN] = VNET_ZERO
+        else:  # a superframe, whose checksum was finished when it came in
+            kind = pkt.vnet
+            VnetHeader(F_DATA_VALID, kind.gso_type, kind.hdr_len, kind.gso_size).emit(buf, start)
     egress.append((dev, buf[start:end]))
+    return 0
+
+
+def _transmit_virtual(
+    dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, bytearray]], work: deque[Work]
+) -> int:
+    """`transmit` by ``lo``, a bridge device, or a vlan device."""
+    size = pkt.end - pkt.start
+    parent = dev.parent
+    if parent is not None:
+        if not parent.ready:
+            return _DEV_READY
+        if dev.ingress is not None:  # its tag is another namespace's
+            if not dev.ingress.accepted:
+                dev.ingress.denied += 1
+                return _CROSSING_DENIED
+            if pkt.crossings >= MAX_CROSSINGS:
+                return _CROSSING_LOOP
+            pkt.crossings += 1
+            pkt.mark = 0
+            pkt.ct = pkt.sock = None
+            pkt.origin = ()
+        if dev.captures:
+            watch(dev, TX, pkt, now)
+        push_tag(pkt, dev.vlan_protocol, dev.vid)
+        reason = transmit(parent, pkt, now, egress, work)
+        if not reason:
+            dev.tx_packets += 1
+            dev.tx_bytes += size
+        return reason
+    if dev.bridge is None and dev.kind != "lo":
+        return _DEV_READY  # it has just lost the device below
+    dev.tx_packets += 1
+    dev.tx_bytes += size
+    if dev.captures:
+        watch(dev, TX, pkt, now)
+    if dev.bridge is not None:
+        work.append((WORK_BRIDGE, dev, pkt))
+        return 0
+    pkt.flags = pkt.flags & CSUM_OK | (CSUM_OK if pkt.flags & LOCAL_OUT else 0)
+    pkt.ct = pkt.oif = None
+    work.append((WORK_LOOP, dev, pkt))
     return 0
 
 

@@ -20,7 +20,7 @@ from vrouter.stack.base.packet import HEADROOM, PAD, Packet
 from vrouter.stack.base.rng import Rng
 from vrouter.stack.base.timers import TimerHeap, TimerKind
 from vrouter.stack.crossing import Crossing, veth_record
-from vrouter.stack.device import Device
+from vrouter.stack.device import STACKED_KINDS, Device
 from vrouter.stack.l2.ndp import NDP_TIMERS
 from vrouter.stack.netns import Netns
 from vrouter.stack.pipeline import Pipeline
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vrouter.stack.device import Address
+    from vrouter.stack.l2.bridge import Bridge
     from vrouter.stack.l2.neighbour import Neigh, NeighTable
     from vrouter.stack.l3.reassembly import Queue
 
@@ -82,6 +83,9 @@ class Stack:
             TimerKind.NEIGH_GC: _neigh_gc_due,
             TimerKind.REASSEMBLY: _reassembly_due,
             TimerKind.ACD: _acd_due,
+            TimerKind.BRIDGE_AGE: _bridge_age_due,
+            TimerKind.STP_TICK: _stp_tick_due,
+            TimerKind.SNOOPING: _snooping_due,
             **NDP_TIMERS,
         }
 
@@ -225,6 +229,8 @@ class Stack:
             raise OSError(errno.EINVAL, problem)
         if dev.kind == "lo":
             raise OSError(errno.EINVAL, "lo belongs to its namespace")
+        if dev.kind in STACKED_KINDS or dev.vlans is not None:
+            raise OSError(errno.EBUSY, f"device {dev.name!r} is a vlan, a bridge, or below a vlan")
         if target is dev.ns and new_name == dev.name:
             return dev
         if new_name in target.devices:
@@ -329,6 +335,8 @@ class Stack:
         """Keep the totals of a device that goes."""
         if self._movers.get(dev.mac) is dev:
             del self._movers[dev.mac]
+        if dev.kind in STACKED_KINDS:
+            return
         self._gone_rx += dev.rx_packets
         self._gone_tx += dev.tx_packets
 
@@ -342,8 +350,9 @@ class Stack:
             for index, count in enumerate(ns.stats):
                 stats[index] += count
             for dev in ns.devices.values():
-                received += dev.rx_packets
-                transmitted += dev.tx_packets
+                if dev.kind not in STACKED_KINDS:  # their packets are those of the devices below
+                    received += dev.rx_packets
+                    transmitted += dev.tx_packets
                 drops += sum(dev.drops or ())
         return (
             {
@@ -372,6 +381,7 @@ class Stack:
                 for dev in ns.devices.values()
                 if dev.peer is not None and dev.peer.ns is not ns
             ]
+            rows += [row for dev in ns.devices.values() if dev.ingress is not None for row in dev.ingress.records()]
         return rows
 
 
@@ -389,6 +399,21 @@ def _neigh_gc_due(table: NeighTable, now: int) -> Netns:
 def _reassembly_due(queue: Queue, now: int) -> Netns:
     queue.table.timer_fired(queue, now)
     return queue.table.ns
+
+
+def _bridge_age_due(bridge: Bridge, now: int) -> Netns:
+    bridge.age(now)
+    return bridge.dev.ns
+
+
+def _stp_tick_due(bridge: Bridge, now: int) -> Netns:
+    bridge.tick(now)
+    return bridge.dev.ns
+
+
+def _snooping_due(bridge: Bridge, now: int) -> Netns:
+    bridge.snoop(now)
+    return bridge.dev.ns
 
 
 def _acd_due(address: Address, now: int) -> Netns:

@@ -12,8 +12,8 @@ The first check that fails names the reason:
 PKT_TOO_SMALL         no room for the header (or for the tag that it announces)
 FRAME_TOO_LONG        over the device's largest frame: its largest MTU, a header and a tag; a superframe may be longer
 ETH_SRC_INVALID       the source is a group (IEEE 802.3 3.2.3)
-OTHERHOST             for another station, or for a group that nobody here joined
-NS_UNMAPPED           tagged for a VLAN: tags that belong to somebody were taken off before this
+OTHERHOST             for another station, or for a group that nobody here joined; a bridge device has more than one MAC
+NS_UNMAPPED           tagged for a VLAN: tags that belong to somebody were taken off before this (`vlan`)
 VNET_HDR              behind a priority tag: the checksum's start would lie in front of layer 3
 UNHANDLED_PROTO       a length instead of an EtherType
 ====================  ================================================================================================
@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import LINK_BROADCAST, LINK_MULTICAST
+from vrouter.stack.l2.vlan import pop_tag
 from vrouter.stack.wire.ethernet import (
     BROADCAST,
     ETHERTYPE_MIN,
@@ -45,7 +46,7 @@ from vrouter.stack.wire.ethernet import (
     VID_MASK,
     VLAN_LEN,
 )
-from vrouter.stack.wire.vnet import F_NEEDS_CSUM, GSO_NONE
+from vrouter.stack.wire.vnet import GSO_NONE
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -76,9 +77,9 @@ def ethernet_input(dev: Device, pkt: Packet) -> int:
     if dst != dev.mac:
         if dst == BROADCAST:
             pkt.flags |= LINK_BROADCAST
-        elif dst in dev.groups:
+        elif dst in dev.groups or (dev.allmulti and dst[0] & 1):
             pkt.flags |= LINK_MULTICAST
-        else:
+        elif dev.bridge is None or dst not in dev.bridge.own_macs:
             return _OTHERHOST
     if ethertype == ETHERTYPE_VLAN or ethertype == ETHERTYPE_QINQ:
         return _strip_tag(pkt, ethertype)
@@ -90,6 +91,17 @@ def ethernet_input(dev: Device, pkt: Packet) -> int:
     return 0
 
 
+def link_check(dev: Device, pkt: Packet) -> int:
+    """What `ethernet_input` asks of any frame, whoever it is for: lengths and source. 0, or why it dies here."""
+    start = pkt.start
+    size = pkt.end - start
+    if size < HEADER_LEN:
+        return _PKT_TOO_SMALL
+    if size > dev.max_frame and (pkt.vnet is None or pkt.vnet.gso_type == GSO_NONE):
+        return _FRAME_TOO_LONG
+    return _ETH_SRC_INVALID if pkt.buf[start + 6] & 1 else 0
+
+
 def _strip_tag(pkt: Packet, ethertype: int) -> int:
     """The rest of input for a frame with a tag: only a priority tag goes on."""
     buf, start = pkt.buf, pkt.start
@@ -99,19 +111,12 @@ def _strip_tag(pkt: Packet, ethertype: int) -> int:
     # A second tag behind the first is as foreign as a VLAN: nobody took it off.
     if ethertype != ETHERTYPE_VLAN or tci & VID_MASK or inner == ETHERTYPE_VLAN or inner == ETHERTYPE_QINQ:
         return DropReason.NS_UNMAPPED
-    vnet = pkt.vnet
-    if vnet is not None:
-        if vnet.flags & F_NEEDS_CSUM:
-            if vnet.csum_start < HEADER_LEN + VLAN_LEN:
-                return DropReason.VNET_HDR
-            vnet.csum_start -= VLAN_LEN
-        vnet.hdr_len = max(vnet.hdr_len - VLAN_LEN, 0)
+    if not pop_tag(pkt):
+        return DropReason.VNET_HDR
     if inner < ETHERTYPE_MIN:
         return _UNHANDLED_PROTO
-    l2 = start + VLAN_LEN
-    _push(buf, l2, bytes(buf[start : start + HEADER_LEN - 2]), inner)
-    pkt.l2 = l2
-    pkt.l3 = pkt.start = l2 + HEADER_LEN
+    pkt.l2 = pkt.start
+    pkt.l3 = pkt.start = pkt.start + HEADER_LEN
     pkt.ethertype = inner
     pkt.vlan = tci
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Final
 
 from vrouter.stack.base import addresses as addr
@@ -14,7 +15,7 @@ from vrouter.stack.l3.ip import USABLE
 from vrouter.stack.netns.addresses import Addresses
 from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DEFAULT_NEIGH6, DevConf6, default_dev6
 
-DEVICE_KINDS: Final = ("tap", "veth")  # besides lo, which every namespace has from the start
+DEVICE_KINDS: Final = ("tap", "veth", "vlan", "bridge")  # besides lo, which every namespace has from the start
 
 
 class Devices(Addresses):
@@ -42,11 +43,13 @@ class Devices(Addresses):
         *,
         kind: str = "tap",
         vnet_hdr: bool = False,
+        prepare: Callable[[Device], None] | None = None,
         now: int | None = None,
     ) -> Device:
         """A new device that is up. `mac` as text or 6 bytes (None: a stable local one), `mtu` 68 to 65521 bytes.
 
-        With `vnet_hdr` its frames begin with the 12-byte virtio-net header, both ways. OSError EEXIST, EINVAL.
+        `prepare` is called with the device before anything can be sent by it. With `vnet_hdr` its frames begin with the
+        12-byte virtio-net header, both ways. OSError EEXIST, EINVAL.
         """
         now = self.stack.advance(now)
         self.check_open()
@@ -58,13 +61,11 @@ class Devices(Addresses):
         if name in self.devices:
             raise FileExistsError(errno.EEXIST, f"device {name!r} exists already in namespace {self.name!r}")
         check_mtu(mtu)
-        mac = addr.parse_mac(mac) if isinstance(mac, str) else mac
-        if mac is None:
-            mac = self.stack.stable_mac(self.name, name)
-        elif len(mac) != 6 or mac[0] & 1 or mac == addr.NULL_MAC:
-            raise OSError(errno.EADDRNOTAVAIL, "not a MAC address that a device can have")
-        dev = self._new_device(name, kind, bytes(mac), mtu)
+        mac = self.stack.stable_mac(self.name, name) if mac is None else checked_mac(mac)
+        dev = self._new_device(name, kind, mac, mtu)
         dev.vnet_hdr = vnet_hdr
+        if prepare is not None:
+            prepare(dev)
         if not dev.conf6.disable_ipv6:
             self._meet_ipv6(dev, now)
         self.stack.events.add(now, EventKind.DEVICE_ADD, self.name, name, kind=kind)
@@ -209,6 +210,14 @@ class Devices(Addresses):
         if came and dev.ready:
             self._greet(dev, now)
         self.settle(now)
+
+
+def checked_mac(mac: str | bytes) -> bytes:
+    """`mac`, text or 6 bytes, as bytes; OSError EADDRNOTAVAIL unless it is one that a device can have."""
+    value = addr.parse_mac(mac) if isinstance(mac, str) else bytes(mac)
+    if len(value) != 6 or value[0] & 1 or value == addr.NULL_MAC:
+        raise OSError(errno.EADDRNOTAVAIL, "not a MAC address that a device can have")
+    return value
 
 
 def check_mtu(mtu: int, largest: int = MAX_MTU) -> None:

@@ -1,8 +1,8 @@
 """A namespace: one complete instance of the stack, owning every piece of its state.
 
 What a namespace can be asked and told at configuration time is in this package, one class for each thing, each built on
-the one before: `tables`, `routes`, `addresses`, `devices`, `links`; the packet's way is in `pipeline`. Everything a namespace
-does not use it does not pay for: tables are made when first needed.
+the one before: `tables`, `routes`, `addresses`, `devices`, `links`; the packet's way is in `pipeline`. Everything a
+namespace does not use it does not pay for: tables are made when first needed.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vrouter.stack.crossing import Crossing
     from vrouter.stack.device import Device
     from vrouter.stack.hooks.hooks import Hooks
+    from vrouter.stack.l2.bridge import Bridge
     from vrouter.stack.l4.membership import GroupChange, InterfaceState
     from vrouter.stack.l4.socket import Socket
     from vrouter.stack.netns.netns import Netns
@@ -52,6 +53,7 @@ class Tables:
         "_udp",
         "_udp6",
         "accept_from",
+        "bridges",
         "children",
         "closing",
         "conf",
@@ -83,6 +85,7 @@ class Tables:
         self._sysctl: SysctlTable | None = None
         self.children: dict[str, Netns] = {}  # by path, one level down
         self.devices: dict[str, Device] = {}
+        self.bridges: dict[Bridge, None] | None = None
         self.macs: dict[bytes, int] = {}  # the devices' own -> how many have it
         self._next_ifindex = 1
         self.stats = new_stats()

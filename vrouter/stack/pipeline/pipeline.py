@@ -6,7 +6,7 @@ so a packet's way through many namespaces takes no stack and ends: every crossin
 
 ::
 
-    frame_input ─► arp_input
+    frame_input ─► (bridging: vlan and bridge devices) ─► arp_input
                 └► ip_input ─► route ─┬► deliver ─► icmp | udp
                                       ├► forward ─┐
                                       ├► cross ───┼──────► route of the target
@@ -25,11 +25,11 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.packet import (
     Packet,
 )
-from vrouter.stack.egress import WORK_CROSS, WORK_FRAME, WORK_LOOP, watch_ingress
+from vrouter.stack.egress import WORK_BRIDGE, WORK_CROSS, WORK_FRAME, WORK_LOOP, watch_ingress
 from vrouter.stack.l2.arp import arp_input
 from vrouter.stack.l2.ethernet import ethernet_input
 from vrouter.stack.l2.vnet import vnet_input
-from vrouter.stack.pipeline.inward import Inward
+from vrouter.stack.pipeline.bridging import Bridging
 from vrouter.stack.wire.ethernet import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _ORIGINATED: Final = int(Stat.AcctOriginated)
 _CONSUMED: Final = int(Stat.AcctConsumed)
 
 
-class Pipeline(Inward):
+class Pipeline(Bridging):
     """Carries packets of all namespaces of one stack. Has no state but what is under way within one call."""
 
     __slots__ = ()
@@ -57,6 +57,8 @@ class Pipeline(Inward):
                 self.frame_input(cast("Device", where), pkt, now)
             elif kind == WORK_LOOP:
                 self.loop_input(cast("Device", where), pkt, now)
+            elif kind == WORK_BRIDGE:
+                self.bridge_output(cast("Device", where), pkt, now)
             else:
                 ns = cast("Netns", where)
                 step = self.cross_input if kind == WORK_CROSS else self.deliver
@@ -72,6 +74,8 @@ class Pipeline(Inward):
             return self.not_ready(dev, pkt)
         if dev.captures:
             watch_ingress(dev, pkt, now)
+        if dev.layered and self.layered_input(ns, dev, pkt, now):
+            return None
         reason = ethernet_input(dev, pkt)
         if reason:
             return self.drop(ns, pkt, reason)
@@ -89,7 +93,7 @@ class Pipeline(Inward):
         """A frame at a device that is down, or that has left its namespace and has nobody to count it."""
         if dev.removed:
             dev.rx_packets -= 1
-            self.stack.unmapped += 1
+            self.stack.unmapped += not dev.virtual  # what came to one above was received by the one below
             self.stack.drops[DropReason.NS_CLOSING] += 1
         else:
             self.drop(dev.ns, pkt, DropReason.DEV_READY)
