@@ -213,6 +213,8 @@ class Driver:
 
     def _receive_tagged(self, port: Port, frame: bytes, now: int) -> None:
         owner = self.nsmap.owner(port, frame, VNET_HEADER_LEN)
+        if owner is None and port.device.layered:  # its vlan devices and its bridge know the tag
+            owner = port.device
         if owner is None:
             self.stack.receive_unmapped(now)
         else:
