@@ -13,7 +13,7 @@ import errno
 from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vrouter import records, sockets
+from vrouter import ping, records, sockets
 from vrouter.errors import NotSupportedError
 from vrouter.nsmap import absolute
 from vrouter.stack.base.addresses import format_address, parse_address, parse_mac
@@ -228,19 +228,19 @@ class Netns:
         Without any reply within `timeout` seconds each: the OSError of an ICMP error if one came, else TimeoutError.
         """
         driver, ns = self.router.driver, self.stack
-        return await sockets.ping(
+        return await ping.ping(
             driver, ns, dst, count=count, size=size, timeout=timeout, ttl=ttl, src=src, dont_fragment=dont_fragment
         )
 
     def ping_results(self, dst: str, **options: Any) -> AsyncIterator[Record]:
-        """Each reply as it comes: `sockets.ping_results`, which see for the options and the records."""
-        return sockets.ping_results(self.router.driver, self.stack, dst, **options)
+        """Each reply as it comes: `ping.ping_results`, which see for the options and the records."""
+        return ping.ping_results(self.router.driver, self.stack, dst, **options)
 
     async def create_datagram_endpoint(
         self,
         protocol_factory: Callable[[], _P],
-        local_addr: tuple[str | None, int] | None = None,
-        remote_addr: tuple[str | None, int] | None = None,
+        local_addr: tuple[Any, ...] | None = None,
+        remote_addr: tuple[Any, ...] | None = None,
         *,
         family: int = 0,
         proto: int = 0,

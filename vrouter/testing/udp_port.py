@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vrouter.stack.base.addresses import format_address
-from vrouter.testing.frames import Ip, ip_int
+from vrouter.stack.base.addresses import BROADCAST4, format_address
+from vrouter.stack.l4.constants import AF_INET, AF_INET6
+from vrouter.testing.octets import Ip, ip6_text
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.socket import Socket
@@ -22,7 +23,8 @@ Answer = Callable[[bytes, "tuple[str, int]"], "bytes | None"]
 
 
 class Datagram(NamedTuple):
-    """A received datagram: what it says, who sent it, and when it arrived (ns)."""
+    """A received datagram: what it says, who sent it, and when it arrived (ns). The zone of a link-local sender stands
+    behind ``addr`` as a number."""
 
     data: bytes
     addr: str
@@ -33,6 +35,7 @@ class Datagram(NamedTuple):
 class UdpPort:
     """One bound socket; made by `Node.udp`.
 
+    With an IPv6 address (``::`` for instance) it is a socket of both families, for which IPv4 addresses are mapped.
     `received` are the datagrams that nobody has taken with `recv` or `wait`, `errors` what ICMP has told about those
     that were sent.
     """
@@ -43,7 +46,7 @@ class UdpPort:
         self.node = node
         self.received: list[Datagram] = []
         self.errors: list[OSError] = []
-        self.socket: Socket = node.ns.socket()
+        self.socket: Socket = node.ns.socket(AF_INET6 if ":" in addr else AF_INET)
         try:
             self.socket.bind((addr, port), now=node.lab.now)
         except OSError:
@@ -59,8 +62,16 @@ class UdpPort:
 
     def send(self, data: bytes, dst: Ip, port: int) -> None:
         """Send a datagram; OSError as a socket's sendto."""
-        self.socket.sendto(data, (format_address(ip_int(dst)), port), now=self.node.lab.now)
+        self.socket.sendto(data, (self._host(dst), port), now=self.node.lab.now)
         self.node.lab.collect()
+
+    def _host(self, dst: Ip) -> str:
+        """An address as the socket takes it; an int is one of IPv6 when it has more than 32 bits."""
+        if isinstance(dst, int):
+            host = format_address(dst) if dst <= BROADCAST4 else ip6_text(dst)
+        else:
+            host = dst if isinstance(dst, str) else dst.addr
+        return f"::ffff:{host}" if self.socket.family == AF_INET6 and ":" not in host else host
 
     def answer(self, function: Answer) -> None:
         """From now on reply to each datagram with ``function(data, (addr, port))``; None: no reply."""
@@ -100,9 +111,10 @@ class UdpPort:
             self._waiting.set_result(None)
 
     def _take(self, data: bytes, name: tuple[Any, ...]) -> None:
-        self.received.append(Datagram(data, name[0], name[1], self.node.lab.now))
+        host = f"{name[0]}%{name[3]}" if len(name) == 4 and name[3] else name[0]
+        self.received.append(Datagram(data, host, name[1], self.node.lab.now))
         if self._answer is None:
             return
-        reply = self._answer(data, (name[0], name[1]))
+        reply = self._answer(data, (host, name[1]))
         if reply is not None:
-            self.socket.sendto(reply, (name[0], name[1]), now=self.node.lab.now)
+            self.socket.sendto(reply, name, now=self.node.lab.now)

@@ -63,8 +63,12 @@ async def test_misuse_raises_as_in_asyncio(router: vrouter.Router) -> None:
         await red.create_datagram_endpoint(Recorder, remote_addr=("10.99.0.1", 1))
     assert caught.value.errno == errno.ENETUNREACH
     with pytest.raises(OSError) as caught:
-        await red.create_datagram_endpoint(Recorder, local_addr=("::1", 0), family=10)
+        await red.create_datagram_endpoint(Recorder, local_addr=("", 0), family=17)
     assert caught.value.errno == errno.EAFNOSUPPORT
+    with pytest.raises(ValueError, match="can not get address information"):
+        await red.create_datagram_endpoint(Recorder, local_addr=("::1", 0), family=2)
+    with pytest.raises(ValueError, match="can not get address information"):
+        await red.create_datagram_endpoint(Recorder, local_addr=("::1", 0), remote_addr=("10.0.0.2", 53))
     transport, _ = await red.create_datagram_endpoint(Recorder, ("10.0.0.1", 53), ("10.0.0.2", 53))
     with pytest.raises(OSError) as caught:
         await red.create_datagram_endpoint(Recorder, local_addr=("10.0.0.1", 53))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.path.bed import SECOND, Bed
 from vrouter.stack.base.packet import Packet
+from vrouter.stack.l4.ancillary import QueuedError
 from vrouter.stack.l4.constants import ERROR, READ
 from vrouter.stack.l4.socket import OVERHEAD
 from vrouter.stack.netns import Netns
@@ -82,7 +83,7 @@ def test_news_of_one_socket_are_one_entry(stack: Stack, ns: Netns, datagram: Cal
         sock.bind(("10.0.1.1", port))
         sock.connect(("10.0.1.2", 9999))
         sock.deliver(datagram(dport=port))
-    one.icmp_error(111, True, 3, 3, 0, 0x0A000102, 0x0A000102, 9999, b"")
+    one.icmp_error(QueuedError(111, 2, 3, 3, 0, 4, 0x0A000102, 0x0A000102, 9999, b""), True)
     assert stack.take_ready() == [(one, READ | ERROR), (two, READ)]
     one.deliver(datagram())
     assert stack.take_ready() == [(one, READ)]

@@ -232,7 +232,9 @@ def test_freebind_takes_an_address_to_come(ns: Netns) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ((10, 2, 0), OSError, "not supported yet"),
+        ((10, 2, 1), OSError, "Protocol not supported"),
+        ((2, 2, 58), OSError, "Protocol not supported"),
+        ((10, 1, 0), OSError, "stream sockets are not supported yet"),
         ((2, 1, 0), OSError, "stream sockets are not supported yet"),
         ((2, 3, 1), OSError, "raw sockets are not supported yet"),
         ((17, 3, 0), OSError, "not supported yet"),

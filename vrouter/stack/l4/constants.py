@@ -1,6 +1,6 @@
 """The kernel's numbers of Linux's socket interface (the same on x86 and ARM), so that programs keep theirs.
 
-Readiness bits and the bits of `Socket.options` stand here too.
+Readiness bits and the bits of `Socket.options` and `Settings.options` stand here too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ SOCK_CLOEXEC: Final = 0o2000000
 IPPROTO_IP: Final = 0
 IPPROTO_ICMP: Final = 1
 IPPROTO_UDP: Final = 17
+IPPROTO_ICMPV6: Final = 58
 
 SHUT_RD: Final = 0
 SHUT_WR: Final = 1
@@ -70,7 +71,52 @@ IP_MULTICAST_TTL: Final = 33
 IP_MULTICAST_LOOP: Final = 34
 IP_ADD_MEMBERSHIP: Final = 35
 IP_DROP_MEMBERSHIP: Final = 36
+IP_UNBLOCK_SOURCE: Final = 37
+IP_BLOCK_SOURCE: Final = 38
+IP_ADD_SOURCE_MEMBERSHIP: Final = 39
+IP_DROP_SOURCE_MEMBERSHIP: Final = 40
+IP_MSFILTER: Final = 41
 IP_MULTICAST_ALL: Final = 49
+IP_UNICAST_IF: Final = 50
+
+SOL_IPV6: Final = 41
+IPV6_FLOWINFO: Final = 11
+IPV6_UNICAST_HOPS: Final = 16
+IPV6_MULTICAST_IF: Final = 17
+IPV6_MULTICAST_HOPS: Final = 18
+IPV6_MULTICAST_LOOP: Final = 19
+IPV6_JOIN_GROUP: Final = 20
+IPV6_LEAVE_GROUP: Final = 21
+IPV6_MTU_DISCOVER: Final = 23
+IPV6_MTU: Final = 24
+IPV6_RECVERR: Final = 25
+IPV6_V6ONLY: Final = 26
+IPV6_MULTICAST_ALL: Final = 29
+IPV6_FLOWINFO_SEND: Final = 33
+IPV6_RECVPKTINFO: Final = 49
+IPV6_PKTINFO: Final = 50
+IPV6_RECVHOPLIMIT: Final = 51
+IPV6_HOPLIMIT: Final = 52
+IPV6_RECVPATHMTU: Final = 60
+IPV6_PATHMTU: Final = 61
+IPV6_DONTFRAG: Final = 62
+IPV6_RECVTCLASS: Final = 66
+IPV6_TCLASS: Final = 67
+IPV6_AUTOFLOWLABEL: Final = 70
+IPV6_RECVORIGDSTADDR: Final = 74
+IPV6_UNICAST_IF: Final = 76
+IPV6_FREEBIND: Final = 78
+
+# The protocol-independent interface to groups (RFC 3678 5), at either level.
+MCAST_JOIN_GROUP: Final = 42
+MCAST_BLOCK_SOURCE: Final = 43
+MCAST_UNBLOCK_SOURCE: Final = 44
+MCAST_LEAVE_GROUP: Final = 45
+MCAST_JOIN_SOURCE_GROUP: Final = 46
+MCAST_LEAVE_SOURCE_GROUP: Final = 47
+MCAST_MSFILTER: Final = 48
+MCAST_EXCLUDE: Final = 0
+MCAST_INCLUDE: Final = 1
 
 IP_PMTUDISC_DONT: Final = 0
 IP_PMTUDISC_WANT: Final = 1
@@ -78,6 +124,7 @@ IP_PMTUDISC_DO: Final = 2
 
 SO_EE_ORIGIN_LOCAL: Final = 1
 SO_EE_ORIGIN_ICMP: Final = 2
+SO_EE_ORIGIN_ICMP6: Final = 3
 
 READ: Final = 1
 WRITE: Final = 2
@@ -88,12 +135,20 @@ REUSEADDR: Final = 0x01
 REUSEPORT: Final = 0x02
 BROADCAST: Final = 0x04
 FREEBIND: Final = 0x08
-PKTINFO: Final = 0x10
-RECVTTL: Final = 0x20
-RECVTOS: Final = 0x40
-RECVERR: Final = 0x80
-RECVORIGDST: Final = 0x100
-ANCILLARY: Final = PKTINFO | RECVTTL | RECVTOS | RECVORIGDST
+V6ONLY: Final = 0x10
+
+# Bits of Settings.options: each family of a socket has its own.
+PKTINFO: Final = 0x01
+RECVTTL: Final = 0x02
+RECVTOS: Final = 0x04
+RECVERR: Final = 0x08
+RECVORIGDST: Final = 0x10
+FLOWINFO: Final = 0x20
+FLOWINFO_SEND: Final = 0x40
+AUTOFLOWLABEL: Final = 0x80
+DONTFRAG: Final = 0x100
+RECVPATHMTU: Final = 0x200
+ANCILLARY: Final = PKTINFO | RECVTTL | RECVTOS | RECVORIGDST | FLOWINFO
 
 # The address and the port were given by bind(2), so that disconnecting keeps them (Linux's SOCK_BIND*_LOCK).
 LOCK_ADDRESS: Final = 1

@@ -7,6 +7,9 @@ one without sockets has none at all.
 A port maps to its socket, or to a `SharedPort` when it has several (`REUSEADDR`, `REUSEPORT`, different addresses or
 devices): however many they are, a lookup takes one probe for each shape that they have, a shape being which of address,
 peer address, peer port and device a socket has set. The newest wins among equals, as in Linux.
+
+Each family has a table of its own, since its addresses are ints of their own width. An AF_INET6 socket that IPv4 may
+reach, too (RFC 3493 5.3), stands in both; whoever is of a table's own family goes before it there, as in Linux.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
-from vrouter.stack.l4.constants import REUSEADDR, REUSEPORT
+from vrouter.stack.base.addresses import MAX6, V4, V6
+from vrouter.stack.l4.constants import AF_INET6, REUSEADDR, REUSEPORT, V6ONLY
 from vrouter.stack.l4.ports import PortAllocator
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ if TYPE_CHECKING:
 
 Key: TypeAlias = "tuple[int, int, int, int, Device | None]"  # shape, address, peer address, peer port, device
 
-# A shape is a sum of what is set. A bound address counts for more than all the rest, which counts alike.
+# A shape is a sum of what is set. A bound address counts for more than all the rest, which counts alike; that a socket
+# is not of both families counts least, and in IPv4's table alone.
+_BOTH: Final = 16
 _ADDRESS: Final = 8
 _PEER: Final = 4
 _PEER_PORT: Final = 2
@@ -38,10 +44,11 @@ _DEVICE: Final = 1
 class SharedPort:
     """The sockets of one port, when there are several. With `by_peer` False peers do not matter."""
 
-    __slots__ = ("_buckets", "_by_address", "_by_peer", "_count", "_entries", "_shapes")
+    __slots__ = ("_buckets", "_by_address", "_by_peer", "_count", "_entries", "_ranks", "_shapes")
 
-    def __init__(self, by_peer: bool) -> None:
+    def __init__(self, by_peer: bool, family: int) -> None:
         self._by_peer = by_peer
+        self._ranks = _RANKS[family]
         self._count = 0  # how many there have been
         self._entries: dict[Socket, tuple[int, Key]] = {}  # oldest first: how many were there before, and its key
         self._buckets: dict[Key, list[Socket]] = {}  # oldest first; with a device and the key's None: of any device
@@ -92,7 +99,7 @@ class SharedPort:
                 )
             )
             if bucket is not None:
-                found.append((_RANK[shape], bucket))
+                found.append((self._ranks[shape], bucket))
         return found
 
     def age(self, sock: Socket) -> int:
@@ -107,6 +114,8 @@ class SharedPort:
         peer = sock.peer if self._by_peer else 0
         port = sock.peer_port if peer else 0
         shape = (_ADDRESS if sock.local else 0) | (_PEER if peer else 0) | (_PEER_PORT if port else 0)
+        if sock.family == AF_INET6 and not sock.options & V6ONLY:
+            shape |= _BOTH
         return shape | (_DEVICE if sock.device is not None else 0), sock.local, peer, port, sock.device
 
     def _enter(self, sock: Socket, age: int) -> None:
@@ -121,7 +130,7 @@ class SharedPort:
         shape = key[0]
         self._shapes[shape] = self._shapes.get(shape, 0) + 1
         if self._shapes[shape] == 1:
-            self._shapes = dict(sorted(self._shapes.items(), key=_rank, reverse=True))
+            self._shapes = dict(sorted(self._shapes.items(), key=self._rank, reverse=True))
 
     def _leave(self, sock: Socket) -> None:
         key = self._entries[sock][1]
@@ -138,12 +147,19 @@ class SharedPort:
         if not self._shapes[shape]:
             del self._shapes[shape]
 
+    def _rank(self, item: tuple[int, int]) -> int:
+        return self._ranks[item[0]]
 
-_RANK: Final = tuple(4 * bin(shape & ~_ADDRESS).count("1") + (16 if shape & _ADDRESS else 0) for shape in range(16))
 
-
-def _rank(item: tuple[int, int]) -> int:
-    return _RANK[item[0]]
+_RANKS: Final = {
+    family: tuple(
+        4 * bin(shape & (_PEER | _PEER_PORT | _DEVICE)).count("1")
+        + (16 if shape & _ADDRESS else 0)
+        + (1 if family == V4 and not shape & _BOTH else 0)
+        for shape in range(32)
+    )
+    for family in (V4, V6)
+}
 
 
 def _places(key: Key) -> tuple[Key, ...]:
@@ -153,19 +169,23 @@ def _places(key: Key) -> tuple[Key, ...]:
 
 
 class SocketTable(ABC):
-    """The bound sockets of one protocol in one namespace; ``ports`` is what the data path reads."""
+    """The bound sockets of one protocol and family in one namespace; ``ports`` is what the data path reads."""
 
-    __slots__ = ("allocator", "ns", "ports")
+    __slots__ = ("allocator", "family", "name", "ns", "ports", "proto")
 
     # What a protocol says about itself (UdpTable, PingTable).
-    name = ""
-    proto = 0
+    names: ClassVar[dict[int, str]]  # as ss(8) has it, by family
+    protos: ClassVar[dict[int, int]]
     header = 0  # bytes of the transport header that a program does not see
     initial_options = 0
     by_peer = True  # whether a connected socket hears its peer alone
+    both = True  # whether an AF_INET6 socket may speak IPv4 as well
 
-    def __init__(self, ns: Netns) -> None:
+    def __init__(self, ns: Netns, family: int) -> None:
         self.ns = ns
+        self.family = family
+        self.name = self.names[family]
+        self.proto = self.protos[family]
         self.ports: dict[int, Socket | SharedPort] = {}
         self.allocator: PortAllocator | None = None
 
@@ -190,7 +210,7 @@ class SocketTable(ABC):
             self.ports[sock.port] = sock
             return
         if not isinstance(entry, SharedPort):
-            alone, entry = entry, SharedPort(self.by_peer)
+            alone, entry = entry, SharedPort(self.by_peer, self.family)
             entry.insert(alone)
             self.ports[sock.port] = entry
         entry.insert(sock)
@@ -228,8 +248,19 @@ class SocketTable(ABC):
             for other in self._overlapping(port, address)
         )
 
-    def choose_port(self, sock: Socket, address: int, peer: tuple[int, int] | None = None) -> int:
-        """An ephemeral port for `sock` on `address`, towards `peer` when it connects; 0 when all are taken.
+    def is_free(self, sock: Socket, address: int, port: int) -> bool:
+        """Whether no other socket is for what `sock` would be for on (address, port)."""
+        return not any(_collide(sock, other, address) for other in self._overlapping(port, address))
+
+    def choose_port(
+        self,
+        sock: Socket,
+        address: int,
+        peer: tuple[int, int] | None = None,
+        beside: Sequence[SocketTable] = (),
+    ) -> int:
+        """An ephemeral port for `sock` on `address`, towards `peer` when it connects; 0 when all are taken. It is free
+        in the tables `beside`, too.
 
         Deviation: with SO_REUSEADDR Linux may choose the port of another socket that has it, too, which would take that
         one's datagrams away; here a port of another socket is never chosen.
@@ -238,11 +269,11 @@ class SocketTable(ABC):
             self.allocator = PortAllocator(self.ns.stack.rng)
 
         def is_free(port: int) -> bool:
-            return not any(_collide(sock, other, address) for other in self._overlapping(port, address))
+            return self.is_free(sock, address, port) and all(table.is_free(sock, address, port) for table in beside)
 
         if peer is None:
             return self.allocator.random(self.ns.conf, is_free)
-        return self.allocator.hashed(self.ns.conf, address, peer[0], peer[1], is_free)
+        return self.allocator.hashed(self.ns.conf, address & MAX6, peer[0] & MAX6, peer[1], is_free)
 
     def lookup(self, src: int, sport: int, dst: int, dport: int, iif: Any) -> Socket | None:
         """The socket for a datagram to (dst, dport) from (src, sport) that came in by `iif`; None when there is none.
@@ -269,15 +300,15 @@ class SocketTable(ABC):
         group = entry.equals(winner)
         if len(group) == 1:
             return winner
-        flow = self.ns.stack.rng.keyed_hash(src, sport, dst, dport)
+        flow = self.ns.stack.rng.keyed_hash(src & MAX6, sport, dst & MAX6, dport)
         chosen = group[flow % len(group)]
         if not chosen.options & REUSEPORT:
             group = [sock for sock in group if sock.options & REUSEPORT]
             chosen = group[flow % len(group)]
         return chosen
 
-    def receivers(self, src: int, sport: int, dst: int, dport: int, iif: Any) -> list[Socket]:
-        """All sockets for a datagram to a group or to everybody (RFC 1122 4.1.3.5; Linux's __udp_is_mcast_sock)."""
+    def receivers(self, src: int, sport: int, dst: int, dport: int, iif: Any, group: bool = True) -> list[Socket]:
+        """All sockets for a datagram to a `group` or to everybody (RFC 1122 4.1.3.5; Linux's __udp_is_mcast_sock)."""
         entry = self.ports.get(dport)
         if entry is None:
             return []
@@ -286,7 +317,15 @@ class SocketTable(ABC):
             fitting.sort(key=entry.age, reverse=True)
         else:
             fitting = [entry] if _fits(entry, src, sport, dst, iif) else []
-        return [sock for sock in fitting if sock.multicast is None or sock.multicast.wants(dst, iif)]
+        if not group:
+            return fitting
+        family = self.family
+        wanting = []
+        for sock in fitting:
+            multicast = sock.settings_of(family).multicast
+            if multicast is None or multicast.wants(dst, iif, src):
+                wanting.append(sock)
+        return wanting
 
     # -- what a protocol adds ---------------------------------------------------------------------------------------
 
@@ -301,6 +340,17 @@ class SocketTable(ABC):
     @abstractmethod
     def source_port(self, pkt: Packet) -> int:
         """The port to show beside the source address of a received packet."""
+
+
+def came_by(ns: Netns, pkt: Packet) -> Any:
+    """The port by which a packet came for those who are bound to a device: of IPv6, what went around by ``lo`` came by
+    the device of the address that it is for, as in Linux; else nobody on this host could reach a socket that is bound
+    to a link-local address."""
+    iif = pkt.iif
+    if iif is ns.lo and pkt.family == V6:
+        owner = ns.ip6.owner(pkt.dst)
+        return iif if owner is None else owner.dev
+    return iif
 
 
 def _collide(one: Socket, other: Socket, address: int) -> bool:

@@ -3,18 +3,25 @@
 An option that is not known is ENOPROTOOPT: nothing is accepted that has no effect. Buffer sizes are doubled when set,
 as Linux does it for its overhead, and reported doubled.
 
-Deviation: of IP_MTU_DISCOVER's values there are ``DONT``, ``WANT`` and ``DO``; the others are EINVAL.
+Most options are an int that the socket's `Settings` of a family keep, or its multicast settings: `NUMBERS` is all that
+differs between SOL_IP and SOL_IPV6. An AF_INET6 socket has both levels (`settings`). What names groups is in
+`group_options`.
+
+Deviation: of IP_MTU_DISCOVER's and IPV6_MTU_DISCOVER's values there are ``DONT``, ``WANT`` and ``DO``; the others are
+EINVAL. IPV6_FLOWINFO_SEND takes any flow label, without a lease of it. IPV6_MTU is only read.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vrouter.stack.base.addresses import V4, V6
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
-from vrouter.stack.l4 import membership
-from vrouter.stack.l4.ancillary import INT
+from vrouter.stack.l4 import group_options, membership
+from vrouter.stack.l4.ancillary import INT, MTUINFO, path_mtu_info
 from vrouter.stack.l4.output import peer_mtu
 
 if TYPE_CHECKING:
@@ -25,31 +32,77 @@ MIN_SNDBUF: Final = 4608
 _INT_MIN: Final = -(2**31)
 _INT_MAX: Final = 2**31 - 1
 _IFNAMSIZ: Final = 16
+_INDEX: Final = Struct("!I")
 
-# Options that are a bit of Socket.options.
+# Options that are a bit of Socket.options, and of Settings.options of the level's family.
 SWITCHES: Final[dict[tuple[int, int], int]] = {
     (c.SOL_SOCKET, c.SO_REUSEADDR): c.REUSEADDR,
     (c.SOL_SOCKET, c.SO_REUSEPORT): c.REUSEPORT,
     (c.SOL_SOCKET, c.SO_BROADCAST): c.BROADCAST,
+    (c.SOL_IP, c.IP_FREEBIND): c.FREEBIND,
+    (c.SOL_IPV6, c.IPV6_FREEBIND): c.FREEBIND,
+    (c.SOL_IPV6, c.IPV6_V6ONLY): c.V6ONLY,
+}
+FAMILY_SWITCHES: Final[dict[tuple[int, int], int]] = {
     (c.SOL_IP, c.IP_PKTINFO): c.PKTINFO,
     (c.SOL_IP, c.IP_RECVTTL): c.RECVTTL,
     (c.SOL_IP, c.IP_RECVTOS): c.RECVTOS,
     (c.SOL_IP, c.IP_RECVERR): c.RECVERR,
-    (c.SOL_IP, c.IP_FREEBIND): c.FREEBIND,
     (c.SOL_IP, c.IP_RECVORIGDSTADDR): c.RECVORIGDST,
+    (c.SOL_IPV6, c.IPV6_RECVPKTINFO): c.PKTINFO,
+    (c.SOL_IPV6, c.IPV6_RECVHOPLIMIT): c.RECVTTL,
+    (c.SOL_IPV6, c.IPV6_RECVTCLASS): c.RECVTOS,
+    (c.SOL_IPV6, c.IPV6_RECVERR): c.RECVERR,
+    (c.SOL_IPV6, c.IPV6_RECVORIGDSTADDR): c.RECVORIGDST,
+    (c.SOL_IPV6, c.IPV6_FLOWINFO): c.FLOWINFO,
+    (c.SOL_IPV6, c.IPV6_FLOWINFO_SEND): c.FLOWINFO_SEND,
+    (c.SOL_IPV6, c.IPV6_AUTOFLOWLABEL): c.AUTOFLOWLABEL,
+    (c.SOL_IPV6, c.IPV6_DONTFRAG): c.DONTFRAG,
+    (c.SOL_IPV6, c.IPV6_RECVPATHMTU): c.RECVPATHMTU,
 }
-_TEXT_OPTIONS: Final = ((c.SOL_SOCKET, c.SO_BINDTODEVICE),)
-_ADDRESS_OPTIONS: Final = (
-    (c.SOL_IP, c.IP_ADD_MEMBERSHIP),
-    (c.SOL_IP, c.IP_DROP_MEMBERSHIP),
-    (c.SOL_IP, c.IP_MULTICAST_IF),
-)
+
+
+class Number(NamedTuple):
+    """An option that is an int: where it is kept, what it may be, and what -1 stands for. Without bounds it is cut to
+    eight bits, as a flag to one."""
+
+    attribute: str
+    multicast: bool = False
+    low: int = 0
+    high: int = 255
+    default: int | None = None
+    cut: int = 0
+
+
+NUMBERS: Final[dict[tuple[int, int], Number]] = {
+    (c.SOL_IP, c.IP_TTL): Number("ttl", low=1, default=-1),
+    (c.SOL_IP, c.IP_TOS): Number("tos", cut=0xFF),
+    (c.SOL_IP, c.IP_MTU_DISCOVER): Number("mtu_discover", high=c.IP_PMTUDISC_DO),
+    (c.SOL_IP, c.IP_MULTICAST_TTL): Number("ttl", multicast=True, default=1),
+    (c.SOL_IP, c.IP_MULTICAST_LOOP): Number("loop", multicast=True, cut=1),
+    (c.SOL_IP, c.IP_MULTICAST_ALL): Number("all", multicast=True, high=1),
+    (c.SOL_IPV6, c.IPV6_UNICAST_HOPS): Number("ttl", default=-1),
+    (c.SOL_IPV6, c.IPV6_TCLASS): Number("tos", default=0),
+    (c.SOL_IPV6, c.IPV6_MTU_DISCOVER): Number("mtu_discover", high=c.IP_PMTUDISC_DO),
+    (c.SOL_IPV6, c.IPV6_MULTICAST_HOPS): Number("ttl", multicast=True, default=1),
+    (c.SOL_IPV6, c.IPV6_MULTICAST_LOOP): Number("loop", multicast=True, high=1),
+    (c.SOL_IPV6, c.IPV6_MULTICAST_ALL): Number("all", multicast=True, cut=1),
+}
+UNICAST_IF: Final = ((c.SOL_IP, c.IP_UNICAST_IF), (c.SOL_IPV6, c.IPV6_UNICAST_IF))
+MTU: Final = ((c.SOL_IP, c.IP_MTU), (c.SOL_IPV6, c.IPV6_MTU))
+HOPS: Final = ((c.SOL_IP, c.IP_TTL), (c.SOL_IPV6, c.IPV6_UNICAST_HOPS))
+_BIND_TO_DEVICE: Final = (c.SOL_SOCKET, c.SO_BINDTODEVICE)
+_FAMILIES: Final = {c.SOL_IP: V4, c.SOL_IPV6: V6}
+
+
+def _knows(sock: Socket, level: int) -> bool:
+    return level in (c.SOL_SOCKET, c.SOL_IP) or (level == c.SOL_IPV6 and sock.family == c.AF_INET6)
 
 
 def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytearray | memoryview) -> None:
     """setsockopt(2). `value` is an int or the bytes of the C value; OSError with Linux's errno, OverflowError for an
     int that C's has no room for."""
-    if level not in (c.SOL_SOCKET, c.SOL_IP):
+    if not _knows(sock, level):
         raise os_error(errno.ENOPROTOOPT)
     if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
@@ -57,25 +110,50 @@ def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytea
         data = INT.pack(value)
     else:
         data = bytes(value)
-    if (level, option) in _TEXT_OPTIONS:
+    key = level, option
+    if key == _BIND_TO_DEVICE:
         return _bind_to_device(sock, data)
-    if (level, option) in _ADDRESS_OPTIONS:
-        return _set_group(sock, option, data)
+    if key in group_options.STRUCTURES:
+        return group_options.set_group(sock, _FAMILIES[level], option, data)
     if len(data) >= 4:
         number: int = INT.unpack_from(data)[0]
     elif data and level == c.SOL_IP:
         number = data[0]
     else:
         raise os_error(errno.EINVAL)
-    bit = SWITCHES.get((level, option))
-    if bit is not None:
-        sock.options = sock.options | bit if number else sock.options & ~bit
-        if bit == c.RECVERR and not number:
-            sock.forget_errors()
-        return None
+    if key in SWITCHES or key in FAMILY_SWITCHES:
+        return _switch(sock, level, key, number != 0)
     if level == c.SOL_SOCKET:
         return _set_socket(sock, option, number)
-    return _set_ip(sock, option, number)
+    if key in UNICAST_IF:
+        return _unicast_by(sock, _FAMILIES[level], int.from_bytes(data[:4], "big"))
+    where = NUMBERS.get(key)
+    if where is None:
+        raise os_error(errno.ENOPROTOOPT)
+    if where.cut:
+        number = (number != 0) if where.cut == 1 else number & where.cut
+    elif number == -1 and where.default is not None:
+        number = where.default
+    elif not where.low <= number <= where.high:
+        raise os_error(errno.EINVAL)
+    family = _FAMILIES[level]
+    owner = membership.settings(sock, family) if where.multicast else sock.settings_of(family)
+    setattr(owner, where.attribute, number)
+    return None
+
+
+def _switch(sock: Socket, level: int, key: tuple[int, int], on: bool) -> None:
+    bit = SWITCHES.get(key)
+    if bit is not None:
+        if bit == c.V6ONLY and sock.port:
+            raise os_error(errno.EINVAL)
+        sock.options = sock.options | bit if on else sock.options & ~bit
+        return
+    bit = FAMILY_SWITCHES[key]
+    settings = sock.settings_of(_FAMILIES[level])
+    settings.options = settings.options | bit if on else settings.options & ~bit
+    if bit == c.RECVERR and not on:
+        sock.forget_errors()
 
 
 def _set_socket(sock: Socket, option: int, number: int) -> None:
@@ -94,7 +172,7 @@ def _set_socket(sock: Socket, option: int, number: int) -> None:
         if number and device is None:
             raise os_error(errno.ENODEV)
         sock.device = device
-        sock.table.changed(sock)
+        sock.changed()
     else:
         raise os_error(errno.ENOPROTOOPT)
 
@@ -104,86 +182,45 @@ def _clamp(number: int, limit: int) -> int:
     return limit if number < 0 else min(number, limit)
 
 
-def _set_ip(sock: Socket, option: int, number: int) -> None:
-    if option == c.IP_TTL:
-        if number != -1 and not 1 <= number <= 255:
-            raise os_error(errno.EINVAL)
-        sock.ttl = max(number, 0)
-    elif option == c.IP_TOS:
-        sock.tos = number & 0xFF
-    elif option == c.IP_MTU_DISCOVER:
-        if not c.IP_PMTUDISC_DONT <= number <= c.IP_PMTUDISC_DO:
-            raise os_error(errno.EINVAL)
-        sock.mtu_discover = number
-    elif option == c.IP_MULTICAST_TTL:
-        if not -1 <= number <= 255:
-            raise os_error(errno.EINVAL)
-        membership.settings(sock).ttl = 1 if number == -1 else number
-    elif option == c.IP_MULTICAST_LOOP:
-        membership.settings(sock).loop = bool(number)
-    elif option == c.IP_MULTICAST_ALL:
-        if number not in (0, 1):
-            raise os_error(errno.EINVAL)
-        membership.settings(sock).all = bool(number)
-    else:
-        raise os_error(errno.ENOPROTOOPT)
-
-
 def _bind_to_device(sock: Socket, data: bytes) -> None:
     name = data[: _IFNAMSIZ - 1].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
     device = sock.ns.devices.get(name)
     if name and device is None:
         raise os_error(errno.ENODEV)
     sock.device = device
-    sock.table.changed(sock)
+    sock.changed()
 
 
-def _set_group(sock: Socket, option: int, data: bytes) -> None:
-    """``ip_mreqn`` (group, address, ifindex), ``ip_mreq`` without the last, or ``in_addr`` alone (MULTICAST_IF)."""
-    if len(data) < (4 if option == c.IP_MULTICAST_IF else 8):
+def _unicast_by(sock: Socket, family: int, ifindex: int) -> None:
+    """IP_UNICAST_IF, IPV6_UNICAST_IF: the index comes in network order."""
+    device = next((dev for dev in sock.ns.devices.values() if dev.ifindex == ifindex), None)
+    if ifindex and device is None:
+        raise os_error(errno.EADDRNOTAVAIL)
+    if ifindex and sock.device is not None:
         raise os_error(errno.EINVAL)
-    group = address = ifindex = 0
-    if len(data) < 8:
-        address = int.from_bytes(data[:4], "big")
-    else:
-        group, address = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big")
-    if len(data) >= 12:
-        ifindex = INT.unpack_from(data, 8)[0]
-    if option == c.IP_ADD_MEMBERSHIP:
-        membership.join(sock, group, address, ifindex)
-    elif option == c.IP_DROP_MEMBERSHIP:
-        membership.leave(sock, group, address, ifindex)
-    elif not address and not ifindex:
-        settings = membership.settings(sock)
-        settings.device, settings.address = None, 0
-    else:
-        device = membership.find_device(sock, group, address, ifindex)
-        if device is None or (sock.device is not None and device is not sock.device):
-            raise os_error(errno.EADDRNOTAVAIL if device is None else errno.EINVAL)
-        settings = membership.settings(sock)
-        settings.device, settings.address = device, address
+    sock.settings_of(family).device = device
 
 
 def get_option(sock: Socket, level: int, option: int, buflen: int) -> int | bytes:
     """getsockopt(2): an int when `buflen` is 0, else at most `buflen` bytes of the C value."""
-    if level not in (c.SOL_SOCKET, c.SOL_IP):
-        raise os_error(errno.EOPNOTSUPP)
-    if (level, option) in _TEXT_OPTIONS:
+    if not _knows(sock, level):
+        raise os_error(errno.EOPNOTSUPP if sock.family == c.AF_INET else errno.ENOPROTOOPT)
+    key = level, option
+    if key == _BIND_TO_DEVICE:
         dev = sock.bound_device
         name = b"" if dev is None else dev.name.encode("utf-8", "surrogateescape") + b"\0"
         if name and buflen < _IFNAMSIZ:
             raise os_error(errno.EINVAL)
         return name
-    if (level, option) == (c.SOL_IP, c.IP_MULTICAST_IF):
-        address = (0 if sock.multicast is None else sock.multicast.address).to_bytes(4, "big")
+    if key == (c.SOL_IP, c.IP_MULTICAST_IF):
+        multicast = sock.settings4.multicast
+        address = (0 if multicast is None else multicast.address).to_bytes(4, "big")
         return address[:buflen] if buflen else INT.unpack(address)[0]
-    bit = SWITCHES.get((level, option))
-    if bit is not None:
-        number = int(sock.options & bit != 0)
-    elif level == c.SOL_SOCKET:
-        number = _get_socket(sock, option)
-    else:
-        number = _get_ip(sock, option)
+    if key == (c.SOL_IPV6, c.IPV6_PATHMTU):
+        if buflen < MTUINFO.size:
+            raise os_error(errno.EINVAL)
+        return path_mtu_info(0, peer_mtu(sock))
+    number = _get_socket(sock, option) if level == c.SOL_SOCKET else _get_number(sock, level, key)
     if not buflen:
         return number
     if level == c.SOL_IP and buflen < 4 and 0 <= number <= 255:
@@ -192,6 +229,9 @@ def get_option(sock: Socket, level: int, option: int, buflen: int) -> int | byte
 
 
 def _get_socket(sock: Socket, option: int) -> int:
+    bit = SWITCHES.get((c.SOL_SOCKET, option))
+    if bit is not None:
+        return int(sock.options & bit != 0)
     if option == c.SO_ERROR:
         return sock.take_error()
     if option == c.SO_RCVBUF:
@@ -216,20 +256,27 @@ def _get_socket(sock: Socket, option: int) -> int:
     raise os_error(errno.ENOPROTOOPT)
 
 
-def _get_ip(sock: Socket, option: int) -> int:
-    if option == c.IP_TTL:
-        return sock.ttl or sock.ns.conf.ip_default_ttl
-    if option == c.IP_TOS:
-        return sock.tos
-    if option == c.IP_MTU_DISCOVER:
-        return sock.mtu_discover
-    if option == c.IP_MTU:
+def _get_number(sock: Socket, level: int, key: tuple[int, int]) -> int:
+    family = _FAMILIES[level]
+    settings = sock.settings_of(family)
+    if key in SWITCHES:
+        return int(sock.options & SWITCHES[key] != 0)
+    if key in FAMILY_SWITCHES:
+        return int(settings.options & FAMILY_SWITCHES[key] != 0)
+    if key in MTU:
         return peer_mtu(sock)
-    multicast = sock.multicast
-    if option == c.IP_MULTICAST_TTL:
-        return 1 if multicast is None else multicast.ttl
-    if option == c.IP_MULTICAST_LOOP:
-        return int(multicast is None or multicast.loop)
-    if option == c.IP_MULTICAST_ALL:
-        return int(multicast is None or multicast.all)
-    raise os_error(errno.ENOPROTOOPT)
+    if key in HOPS and settings.ttl < 0:
+        conf = sock.ns.conf
+        return conf.ip_default_ttl if family == V4 else sock.ns.lo.conf6.hop_limit
+    if key in UNICAST_IF:
+        ifindex = 0 if settings.device is None else settings.device.ifindex
+        return int(INT.unpack(_INDEX.pack(ifindex))[0])
+    multicast = settings.multicast
+    if key == (c.SOL_IPV6, c.IPV6_MULTICAST_IF):
+        return 0 if multicast is None or multicast.device is None else multicast.device.ifindex
+    where = NUMBERS.get(key)
+    if where is None:
+        raise os_error(errno.ENOPROTOOPT)
+    if where.multicast:
+        return int(getattr(multicast or membership.Multicast(), where.attribute))
+    return int(getattr(settings, where.attribute))

@@ -4,22 +4,25 @@
 packet that is for this namespace. Sets: ``end``, when bytes follow the datagram. Next: the socket's queue, or the
 pipeline with a drop reason.
 
-Read first: RFC 768, RFC 1122 4.1.3, RFC 8085 5.
+One body for both families; what differs is their pseudo header (RFC 8200 8.1), groups and counters.
+
+Read first: RFC 768, RFC 1122 4.1.3, RFC 8085 5, RFC 8200 8.1.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from vrouter.stack.base.addresses import V4, is_multicast4
+from vrouter.stack.base.addresses import BITS, MAX6, V4, V6, is_multicast4, is_multicast6
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.packet import CSUM_OK
+from vrouter.stack.l4.ancillary import QueuedError
 from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_UDP
-from vrouter.stack.l4.demux import SocketTable
-from vrouter.stack.l4.errors import convert
+from vrouter.stack.l4.demux import SocketTable, came_by
+from vrouter.stack.l4.errors import ORIGIN, convert
 from vrouter.stack.l4.membership import is_member
 from vrouter.stack.wire import icmp, udp
 from vrouter.stack.wire.checksum import ones_sum, pseudo_header
@@ -37,19 +40,23 @@ _NO_SOCKET = int(DropReason.NO_SOCKET)
 _SOCKET_RCVBUFF = int(DropReason.SOCKET_RCVBUFF)
 _COPIES = int(Stat.AcctCopies)
 _DELIVERED = int(Stat.AcctDelivered)
-_IN_DATAGRAMS = int(Stat.UdpInDatagrams)
-_OUT_DATAGRAMS = int(Stat.UdpOutDatagrams)
-_NO_PORTS = int(Stat.UdpNoPorts)
 
 
 class UdpTable(SocketTable):
-    """UDP of one namespace."""
+    """UDP of one family in one namespace."""
 
-    __slots__ = ()
+    __slots__ = ("in_datagrams", "no_ports", "out_datagrams")
 
-    name = "udp"
-    proto = IPPROTO_UDP
+    names: ClassVar = {V4: "udp", V6: "udp"}
+    protos: ClassVar = {V4: IPPROTO_UDP, V6: IPPROTO_UDP}
     header = _HEADER_LEN
+
+    def __init__(self, ns: Netns, family: int) -> None:
+        super().__init__(ns, family)
+        stats = (Stat.UdpInDatagrams, Stat.UdpOutDatagrams, Stat.UdpNoPorts)
+        if family == V6:
+            stats = (Stat.Udp6InDatagrams, Stat.Udp6OutDatagrams, Stat.Udp6NoPorts)
+        self.in_datagrams, self.out_datagrams, self.no_ports = map(int, stats)
 
     def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
         """Port 0 is nobody's: EINVAL."""
@@ -60,8 +67,9 @@ class UdpTable(SocketTable):
         """Put the UDP header in front of the payload."""
         start = pkt.start - _HEADER_LEN
         pkt.start = start
-        udp.emit(pkt.buf, start, pkt.end, sock.port, port, pkt.src, pkt.dst, self.ns.ip4.bits)
-        self.ns.stats[_OUT_DATAGRAMS] += 1
+        # Zones are no part of the pseudo header.
+        udp.emit(pkt.buf, start, pkt.end, sock.port, port, pkt.src & MAX6, pkt.dst & MAX6, BITS[self.family])
+        self.ns.stats[self.out_datagrams] += 1
 
     def source_port(self, pkt: Packet) -> int:
         """The datagram's source port; 0 means that the sender wants no answer (RFC 768)."""
@@ -84,31 +92,38 @@ def udp_input(ns: Netns, pkt: Packet, now: int) -> int:
             return _L4_HDR
         pkt.end = off + length
     src, dst = pkt.src, pkt.dst
+    if pkt.family == V4:
+        table = ns.udp
+        group = is_multicast4(dst)
+        many = group or ns.ip4.is_broadcast(dst)
+    else:
+        table = ns.udp6
+        group = many = is_multicast6(dst)
     if checksum == 0:
         if pkt.family != V4:  # RFC 8200 8.1: only IPv4 lets a sender do without
             return _UDP_CSUM
-    elif (
-        not pkt.flags & CSUM_OK and ones_sum(buf, off, pkt.end, pseudo_header(src, dst, IPPROTO_UDP, length)) != 0xFFFF
-    ):
-        return _UDP_CSUM  # RFC 1122 4.1.3.4: silently
-    if is_multicast4(dst) or ns.ip4.is_broadcast(dst):
-        return _group_input(ns, pkt, sport, dport)
-    sock = ns.udp.lookup(src, sport, dst, dport, pkt.iif)
+    elif not pkt.flags & CSUM_OK:
+        initial = pseudo_header(src & MAX6, dst & MAX6, IPPROTO_UDP, length)
+        if ones_sum(buf, off, pkt.end, initial) != 0xFFFF:
+            return _UDP_CSUM  # RFC 1122 4.1.3.4: silently
+    if many:
+        return _group_input(ns, table, pkt, sport, dport, group)
+    sock = table.lookup(src, sport, dst, dport, came_by(ns, pkt))
     if sock is None:
-        ns.stats[_NO_PORTS] += 1
+        ns.stats[table.no_ports] += 1
         return _NO_SOCKET
     if not sock.deliver(pkt):
         return _SOCKET_RCVBUFF
-    ns.stats[_IN_DATAGRAMS] += 1
+    ns.stats[table.in_datagrams] += 1
     ns.stats[_DELIVERED] += 1
     return 0
 
 
-def _group_input(ns: Netns, pkt: Packet, sport: int, dport: int) -> int:
+def _group_input(ns: Netns, table: UdpTable, pkt: Packet, sport: int, dport: int, group: bool) -> int:
     """RFC 1122 4.1.3.5, 3.3.7: everybody who asked for it gets it."""
     dst = pkt.dst
-    wanting = ns.udp.receivers(pkt.src, sport, dst, dport, pkt.iif)
-    if not wanting or (is_multicast4(dst) and not is_member(ns, dst, pkt.iif)):
+    wanting = table.receivers(pkt.src, sport, dst, dport, pkt.iif, group)
+    if not wanting or (group and not is_member(ns, dst, pkt.iif, pkt.src)):
         return _NO_SOCKET
     able = [sock for sock in wanting if sock.has_room(pkt)]
     if not able:
@@ -119,25 +134,41 @@ def _group_input(ns: Netns, pkt: Packet, sport: int, dport: int) -> int:
     able[-1].deliver(pkt)
     ns.stats[_COPIES] += len(able) - 1
     ns.stats[_DELIVERED] += len(able)
-    ns.stats[_IN_DATAGRAMS] += len(able)
+    ns.stats[table.in_datagrams] += len(able)
     return 0
 
 
 def udp_error(
-    ns: Netns, quoted: icmp.QuotedPacket, icmp_type: int, icmp_code: int, info: int, now: int, offender: int = 0
+    ns: Netns,
+    quoted: icmp.QuotedPacket,
+    icmp_type: int,
+    icmp_code: int,
+    info: int,
+    now: int,
+    offender: int = 0,
+    family: int = V4,
 ) -> bool:
-    """Tell the socket that sent `quoted` what ICMP reported (RFC 1122 4.1.3.3).
+    """Tell the socket that sent `quoted` what ICMP of `family` reported (RFC 1122 4.1.3.3, RFC 4443 5.4).
 
-    `info` is the next hop's MTU of a Fragmentation Needed, `offender` the address that reported. True when there is
-    such a socket: news about packets that nobody sent are no news.
+    `info` is the next hop's MTU of a Fragmentation Needed or Packet Too Big, `offender` the address that reported.
+    Link-local addresses have their zone, in `quoted` as well. True when there is such a socket: news about packets that
+    nobody sent are no news.
     """
     if quoted.fragment_offset or len(quoted.data) < 4:
         return False
-    code, fatal = convert(icmp_type, icmp_code)
+    code, fatal = convert(icmp_type, icmp_code, family)
     if not code:
         return False
-    sock = ns.udp.lookup(quoted.dst, quoted.dport, quoted.src, quoted.sport, None)
-    if sock is None or (code == errno.EMSGSIZE and sock.mtu_discover == IP_PMTUDISC_DONT):
+    table = ns.udp if family == V4 else ns.udp6
+    sock = table.lookup(quoted.dst, quoted.dport, quoted.src, quoted.sport, None)
+    if sock is None:
         return False
-    sock.icmp_error(code, fatal, icmp_type, icmp_code, info, offender, quoted.dst, quoted.dport, b"")
+    if code == errno.EMSGSIZE and sock.settings_of(family).mtu_discover == IP_PMTUDISC_DONT:
+        if family == V4:
+            return False
+        fatal = False  # there is no other way to send to where the path is narrow: the path learns all the same
+    error = QueuedError(
+        code, ORIGIN[family], icmp_type, icmp_code, info, family, offender, quoted.dst, quoted.dport, b""
+    )
+    sock.icmp_error(error, fatal)
     return True

@@ -1,0 +1,288 @@
+"""Ping from a namespace: echo requests through a ping socket of its stack, and what comes back, as records.
+
+Expects: a `Driver` that is not closed, and the stack's namespace.
+Sets:    ``Socket.user``, whose ``ready`` the driver calls when the socket became readable or has an error.
+
+Both families have one body; what their options and messages are called is in `_OPTIONS`.
+
+Read first: ping(8), icmp(7) of Linux.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vrouter.errors import errno_name
+from vrouter.stack.base.addresses import V4, V6, format_address, parse_address_zone
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.l4.ancillary import EXTENDED_ERR, INT, SOCKADDR_IN, SOCKADDR_IN6
+
+if TYPE_CHECKING:
+    from vrouter.driver import Driver
+    from vrouter.stack.l4.names import Name
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns import Netns
+
+MAX_DATAGRAM: Final = 65535
+NO_REPLY: Final = "ETIMEDOUT"
+_ECHO_HEADER: Final = 8
+_PATTERN: Final = bytes(range(256)) * 256
+_SECOND: Final = 1_000_000_000
+
+
+class _Options(NamedTuple):
+    """What the options of a ping socket are called at its family's level."""
+
+    socket: tuple[int, int]  # socket(2)'s family and protocol
+    level: int
+    recverr: int
+    recvttl: int
+    ttl: int
+    mtu_discover: int
+    received: int  # the control message with the TTL of a reply
+    request: int  # ICMP's type of an echo request
+    overhead: int  # bytes of headers before the data
+
+
+_OPTIONS: Final = {
+    V4: _Options(
+        (c.AF_INET, c.IPPROTO_ICMP),
+        c.SOL_IP,
+        c.IP_RECVERR,
+        c.IP_RECVTTL,
+        c.IP_TTL,
+        c.IP_MTU_DISCOVER,
+        c.IP_TTL,
+        8,
+        28,
+    ),
+    V6: _Options(
+        (c.AF_INET6, c.IPPROTO_ICMPV6),
+        c.SOL_IPV6,
+        c.IPV6_RECVERR,
+        c.IPV6_RECVHOPLIMIT,
+        c.IPV6_UNICAST_HOPS,
+        c.IPV6_MTU_DISCOVER,
+        c.IPV6_HOPLIMIT,
+        128,
+        8,
+    ),
+}
+
+
+class _Pinger:
+    """One run of ping: its socket, what is under way, and what came back."""
+
+    __slots__ = ("_options", "_waiter", "driver", "payload", "replies", "sent_at", "sock")
+
+    def __init__(self, driver: Driver, sock: Socket, family: int, size: int) -> None:
+        self.driver = driver
+        self.sock = sock
+        self._options = _OPTIONS[family]
+        self.payload = _PATTERN[:size]
+        self.sent_at: dict[int, int] = {}  # sequence number -> when, of what has no answer yet
+        self.replies: list[dict[str, Any]] = []
+        self._waiter: asyncio.Future[None] | None = None
+        sock.user = self
+        sock.on_close = self._closed_below
+
+    def ready(self, mask: int) -> None:
+        """The driver's news."""
+        now = self.driver.clock()
+        sock = self.sock
+        while sock.readable and not sock.closed:
+            if sock.take_error():
+                self._read_error(now)
+            else:
+                data, messages, _, origin = sock.recvmsg(MAX_DATAGRAM, 256, now=now)
+                self._reply(data, messages, origin, now)
+        self.wake()
+
+    def _read_error(self, now: int) -> None:
+        # A pending errno comes with an entry of the error queue, which tells what it is about.
+        try:
+            data, messages, _, _ = self.sock.recvmsg(MAX_DATAGRAM, 256, c.MSG_ERRQUEUE, now=now)
+        except BlockingIOError:
+            return
+        self._error(data, messages)
+
+    def _reply(self, data: bytes, messages: list[tuple[int, int, bytes]], origin: Name, now: int) -> None:
+        sent = self.sent_at.pop(int.from_bytes(data[6:8], "big"), None)
+        if sent is None:
+            return  # late, or a second answer
+        told = self._options.level, self._options.received
+        ttl = next((INT.unpack(value)[0] for level, kind, value in messages if (level, kind) == told), 0)
+        self.replies.append(
+            {
+                "seq": int.from_bytes(data[6:8], "big"),
+                "time_ns": now - sent,
+                "ttl": ttl,
+                "bytes": len(data),
+                "from": self._text(origin[0], origin[3] if len(origin) == 4 else 0),
+            }
+        )
+
+    def _error(self, data: bytes, messages: list[tuple[int, int, bytes]]) -> None:
+        names = self._options
+        for level, kind, value in messages:
+            if (level, kind) == (names.level, names.recverr) and len(data) >= _ECHO_HEADER:
+                code, icmp_origin = EXTENDED_ERR.unpack_from(value)[:2]
+                offender = ""
+                if icmp_origin == c.SO_EE_ORIGIN_ICMP:
+                    raw = SOCKADDR_IN.unpack_from(value, EXTENDED_ERR.size)[2]
+                    offender = format_address(int.from_bytes(raw, "big"))
+                elif icmp_origin == c.SO_EE_ORIGIN_ICMP6:
+                    *_, raw, scope_id = SOCKADDR_IN6.unpack_from(value, EXTENDED_ERR.size)
+                    offender = self._text(format_address(int.from_bytes(raw, "big"), V6), scope_id)
+                self.failed(int.from_bytes(data[6:8], "big"), code, offender)
+
+    def _text(self, host: str, scope_id: int) -> str:
+        """An address with its zone, as ping(8) writes it."""
+        if not scope_id:
+            return host
+        devices = self.sock.ns.devices.values()
+        return f"{host}%{next((dev.name for dev in devices if dev.ifindex == scope_id), scope_id)}"
+
+    def give_up(self, before: int) -> None:
+        """No reply will come to what was sent until then; the oldest stand first."""
+        while self.sent_at:
+            seq, since = next(iter(self.sent_at.items()))
+            if since > before:
+                return
+            self.failed(seq, errno.ETIMEDOUT, message="no reply")
+
+    def failed(self, seq: int, code: int, origin: str = "", message: str = "") -> None:
+        """No reply will come to `seq`."""
+        if self.sent_at.pop(seq, None) is not None:
+            name = errno_name(code)
+            text = message or os.strerror(code)
+            self.replies.append({"seq": seq, "error": name, "message": text, "from": origin or None})
+
+    def send(self, seq: int) -> None:
+        """One echo request."""
+        number = seq & 0xFFFF
+        header = bytes((self._options.request, 0, 0, 0, 0, 0)) + number.to_bytes(2, "big")
+        now = self.sent_at[number] = self.driver.clock()
+        try:
+            self.sock.send(header + self.payload, now=now)
+        except OSError as error:
+            self.failed(number, error.errno or errno.EIO, message=error.strerror or "")
+        finally:
+            self.driver.settle(now)
+
+    async def wait(self, until: int) -> None:
+        """Until something happened, or the clock says `until`."""
+        loop = self.driver.loop
+        self._waiter = loop.create_future()
+        left_ms = max(1, -((self.driver.clock() - until) // 1_000_000))
+        timer = loop.call_later(left_ms / 1000, self.wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Something happened."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _closed_below(self, sock: Socket) -> None:
+        for seq in list(self.sent_at):
+            self.failed(seq, errno.ENETDOWN)
+        self.wake()
+
+
+async def ping_results(
+    driver: Driver,
+    ns: Netns,
+    dst: str,
+    *,
+    count: int | None = 1,
+    size: int = 56,
+    timeout: float = 1.0,
+    interval: float = 0.0,
+    ttl: int | None = None,
+    src: str | None = None,
+    dont_fragment: bool = False,
+) -> AsyncIterator[dict[str, Any]]:
+    """Send `count` echo requests (None: without end) with `size` bytes of data; one record for each, as it is decided.
+
+    A reply is ``{seq, time_ns, ttl, bytes, from}``; otherwise ``{seq, error, message, from}`` with the errno's name:
+    that of the ICMP error (``from``: who sent it) or of the local refusal, or ETIMEDOUT when no reply came within
+    `timeout` seconds. Requests leave `interval` seconds apart; 0 sends the next when the one before is decided.
+    Sequence numbers begin with 1. OSError when there is no route at the start, ValueError for what is no address. A
+    link-local address has its zone: ``fe80::1%lan``.
+    """
+    family = parse_address_zone(dst)[0]
+    most = MAX_DATAGRAM - _OPTIONS[family].overhead
+    if not 0 <= size <= most:
+        raise ValueError(f"size must be 0 to {most} bytes, not {size}")
+    if count is not None and count < 1:
+        raise ValueError(f"count must be at least 1, not {count}")
+    domain, proto = _OPTIONS[family].socket
+    sock = ns.socket(domain, c.SOCK_DGRAM, proto)
+    try:
+        now = driver.clock()
+        _prepare(sock, _OPTIONS[family], ttl, dont_fragment)
+        if src is not None:
+            sock.bind((src, 0), now=now)
+        sock.connect((dst, 0), now=now)
+        pinger = _Pinger(driver, sock, family, size)
+        timeout_ns, interval_ns = int(timeout * _SECOND), int(interval * _SECOND)
+        sent, next_at = 0, now
+        while True:
+            now = driver.clock()
+            pinger.give_up(now - timeout_ns)
+            replies, pinger.replies = pinger.replies, []
+            for reply in replies:
+                yield reply
+            if sock.closed and not pinger.replies:
+                return
+            more = count is None or sent < count
+            if more and (now >= next_at if interval_ns else not pinger.sent_at):
+                sent += 1
+                next_at += interval_ns
+                pinger.send(sent)
+                await asyncio.sleep(0)  # an interval that is shorter than a sending leaves the others their turn
+            elif not pinger.replies:
+                if not more and not pinger.sent_at:
+                    return
+                oldest = next(iter(pinger.sent_at.values()), now)
+                await pinger.wait(min(oldest + timeout_ns, next_at) if more and interval_ns else oldest + timeout_ns)
+    finally:
+        sock.user = sock.on_close = None
+        driver.call(sock.close)
+
+
+def _prepare(sock: Socket, names: _Options, ttl: int | None, dont_fragment: bool) -> None:
+    for option, value in (
+        (names.recverr, 1),
+        (names.recvttl, 1),
+        (names.mtu_discover, c.IP_PMTUDISC_DO if dont_fragment else c.IP_PMTUDISC_DONT),
+    ):
+        sock.setsockopt(names.level, option, value)
+    if ttl is not None:
+        sock.setsockopt(names.level, names.ttl, ttl)
+
+
+async def ping(driver: Driver, ns: Netns, dst: str, **options: Any) -> float:
+    """The mean time of the replies in seconds; without any, the OSError of the last ICMP error, else TimeoutError.
+
+    Options as `ping_results`.
+    """
+    times: list[int] = []
+    failure: OSError = TimeoutError(errno.ETIMEDOUT, f"no reply from {dst}")
+    async for reply in ping_results(driver, ns, dst, **options):
+        if "time_ns" in reply:
+            times.append(reply["time_ns"])
+        elif reply["error"] != NO_REPLY:
+            origin = f" (from {reply['from']})" if reply["from"] else ""
+            failure = OSError(getattr(errno, reply["error"], errno.EIO), f"ping {dst}: {reply['message']}{origin}")
+    if not times:
+        raise failure
+    return sum(times) / len(times) / _SECOND
