@@ -3,18 +3,30 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, IPOption_Router_Alert, IPOption_RR, defragment
+from scapy.layers.inet import IP, UDP, IPOption_Router_Alert, IPOption_RR, defragment
 from scapy.layers.inet import fragment as scapy_fragment
+from scapy.layers.inet6 import (
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    defragment6,
+)
+from scapy.packet import Packet as ScapyPacket
 from scapy.packet import Raw
 
+from tests.unit.l3.bed6 import HERE, THERE, Ip, Namespace, received
 from vrouter.stack.base.counters import new_stats
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import FRAGMENT, IP_OPTIONS, Packet
 from vrouter.stack.base.timers import TimerHeap
-from vrouter.stack.l3.fragment import fragment
-from vrouter.stack.l3.reassembly import QUEUED, Reassembler
+from vrouter.stack.l3.ext_headers import destination_input
+from vrouter.stack.l3.fragment import fragment, fragment6
+from vrouter.stack.l3.reassembly import IPV4, IPV6, QUEUED, Codec, Reassembler, fragment_key6
 from vrouter.stack.sysctl import DEFAULT_NS
 from vrouter.stack.wire import ipv4
 
@@ -25,9 +37,10 @@ PAYLOADS = st.builds(lambda size, seed: bytes((n * seed + (n >> 8)) & 0xFF for n
                      st.integers(1, 4000), st.integers(1, 255))  # fmt: skip
 
 
-def reassembler(limit: int = DEFAULT_NS.ipfrag_high_thresh) -> Reassembler:
+def reassembler(limit: int = DEFAULT_NS.ipfrag_high_thresh, codec: Codec = IPV4) -> Reassembler:
     conf = replace(DEFAULT_NS, v4=replace(DEFAULT_NS.v4, frag_high_thresh=limit))
-    return Reassembler(SimpleNamespace(conf=conf, stats=new_stats(), stack=SimpleNamespace(timers=TimerHeap())))
+    ns = SimpleNamespace(conf=conf, stats=new_stats(), stack=SimpleNamespace(timers=TimerHeap()))
+    return Reassembler(ns, codec)
 
 
 def packet(frame: bytes) -> Packet:
@@ -38,6 +51,21 @@ def packet(frame: bytes) -> Packet:
     pkt.flags = IP_OPTIONS if pkt.l4 - pkt.l3 > 20 else 0
     pkt.family = 4
     return pkt
+
+
+def packet6(frame: bytes) -> Packet:
+    """An IPv6 fragment, with nothing in front of its fragment header, as it stands after the header checks."""
+    pkt = Packet.from_frame(frame)
+    pkt.l3 = pkt.start
+    pkt.l4 = pkt.l3 + 48
+    pkt.family = 6
+    return pkt
+
+
+def give6(table: Reassembler, pkt: Packet) -> Packet | int:
+    key, offset, more = fragment_key6(pkt)
+    pkt.flags |= FRAGMENT
+    return table.input(key, pkt, offset, more, 0)
 
 
 def give(table: Reassembler, pkt: Packet) -> Packet | int:
@@ -72,6 +100,40 @@ def test_what_is_fragmented_over_any_links_comes_together_again(
     assert give(table, twice.copy()) == DropReason.DUP_FRAG
     whole = give(table, order[-1])
     assert whole.data() == frame
+    assert (table.held, table.memory, table.take_absorbed()) == (0, 0, len(pieces) - 1)
+
+
+@settings(max_examples=150)
+@given(
+    payload=PAYLOADS,
+    mtu=st.integers(1280, 2000),
+    head=st.lists(st.sampled_from([IPv6ExtHdrHopByHop, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting]), max_size=3, unique=True),
+    data=st.data(),
+)
+def test_what_an_ipv6_source_cuts_comes_together_again(
+    payload: bytes, mtu: int, head: list[type[ScapyPacket]], data: st.DataObject
+) -> None:
+    """RFC 8200 4.5: in any order, with a piece doubled, the packet is byte for byte the same, for us and for scapy."""
+    built6 = IPv6(src=HERE, dst=THERE)
+    for header in sorted(head, key=[IPv6ExtHdrHopByHop, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting].index):
+        built6 /= header()
+    frame = bytes(built6 / UDP() / Raw(payload))
+    pkt = received(frame, Namespace().lan)
+    if len(pkt) <= mtu:
+        return
+    pieces = [received(piece.data(), Namespace().lan) for piece in fragment6(Ip(), pkt, mtu)]
+    assert all(len(piece) <= mtu and piece.flags & FRAGMENT for piece in pieces)
+    assert bytes(defragment6([IPv6(piece.data()) for piece in pieces])) == frame
+    order = data.draw(st.permutations(pieces))
+    twice = data.draw(st.sampled_from(order[:-1]))
+    table = reassembler(codec=IPV6)
+    for piece in order[:-1]:
+        assert give6(table, piece) == QUEUED
+    assert give6(table, twice.copy()) == DropReason.DUP_FRAG
+    whole = give6(table, order[-1])
+    assert whole.data() == frame
+    assert destination_input(Ip(), whole) == (0, -1, 0)
+    assert (whole.proto, bytes(whole.buf[whole.l4 + 8 : whole.end])) == (17, payload)
     assert (table.held, table.memory, table.take_absorbed()) == (0, 0, len(pieces) - 1)
 
 
@@ -151,20 +213,25 @@ HOSTILE = st.tuples(
 )
 
 
+@pytest.mark.parametrize("family", [4, 6])
 @settings(max_examples=500)
 @given(steps=st.lists(HOSTILE, max_size=25))
-def test_hostile_fragments_are_judged_as_by_the_twin(steps: list[tuple[int, int, bool, int]]) -> None:
+def test_hostile_fragments_are_judged_as_by_the_twin(family: int, steps: list[tuple[int, int, bool, int]]) -> None:
     """Whatever comes, in whatever order: the same verdicts as a byte by byte account, and no packet unaccounted for."""
-    table, twin = reassembler(), Twin()
+    table, twin = reassembler(codec=IPV4 if family == 4 else IPV6), Twin()
     given_in = out = 0
     for unit, size, more, content in steps:
         offset = unit * 8
         data = bytes((n + content) & 0xFF for n in range(offset, offset + size))
-        header = IP(src="10.0.0.1", dst="10.0.0.2", id=7, proto=17, frag=unit, flags="MF" if more else "")
-        verdict = give(table, packet(bytes(header / Raw(data))))
+        if family == 4:
+            header = IP(src="10.0.0.1", dst="10.0.0.2", id=7, proto=17, frag=unit, flags="MF" if more else "")
+            verdict = give(table, packet(bytes(header / Raw(data))))
+        else:
+            header = IPv6(src=HERE, dst=THERE) / IPv6ExtHdrFragment(nh=17, id=7, offset=unit, m=int(more))
+            verdict = give6(table, packet6(bytes(header / Raw(data))))
         wanted = twin.input(data, offset, more)
         if isinstance(verdict, Packet):
-            assert verdict.data()[20:] == wanted
+            assert verdict.data()[20 if family == 4 else 40 :] == wanted
             out += 1
         else:
             assert verdict == wanted
