@@ -125,6 +125,7 @@ class Device:
         "vlans",
         "vnet_hdr",
         "with_arp",
+        "with_ipv6",
     )
 
     def __init__(self, ns: Netns, name: str, kind: str, ifindex: int, mac: bytes, mtu: int) -> None:
@@ -142,6 +143,7 @@ class Device:
         self.vnet_hdr = False
         self.offload = False
         self.with_arp = kind != "lo"
+        self.with_ipv6 = kind == "lo"  # elsewhere from when its namespace begins it there (netns.addresses)
         self.acd = "announce"
         self.arp_busy_until = 0  # ns: when its allowance of ARP answers will be full again (l2.arp)
         self.peer: Device | None = None

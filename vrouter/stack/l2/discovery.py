@@ -146,7 +146,7 @@ class Discovery:
     def hears(self, dev: Device) -> bool:
         """Whether advertisements are for the device."""
         host = self.hosts.get(dev)
-        return host is not None and host.wanted and dev.conf6.hears_routers and not dev.conf6.disable_ipv6
+        return host is not None and host.wanted and dev.conf6.hears_routers and dev.with_ipv6
 
     def learned(self, dev: Device) -> Host | None:
         """What a device learned, None when it takes no part; to be read."""

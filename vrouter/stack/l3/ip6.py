@@ -54,7 +54,7 @@ class Ip6State(IpState):
         """The device for a packet to a group that names none: the first that is ready (Linux: the first route to
         ff00::/8)."""
         for dev in self.ns.devices.values():
-            if dev.ready and dev.kind != "lo" and not dev.conf6.disable_ipv6:
+            if dev.ready and dev.kind != "lo" and dev.with_ipv6:
                 return dev
         return None
 

@@ -18,11 +18,17 @@ from vrouter.stack.l3.fib import TABLE_MAIN, Route
 from vrouter.stack.l3.ip import USABLE
 from vrouter.stack.l4.membership import hold, release
 from vrouter.stack.netns.policy import Policy
+from vrouter.stack.wire.ipv6 import MIN_MTU
 
 if TYPE_CHECKING:
     from vrouter.stack.l3.ip import IpState
 
 LINK_LOCAL_LENGTH: Final = 64
+
+
+def speaks_ipv6(dev: Device) -> bool:
+    """Whether a device may have IPv6: its settings say so, and its link takes the packets (RFC 8200 5)."""
+    return not dev.conf6.disable_ipv6 and dev.mtu >= MIN_MTU
 
 
 class Addresses(Policy):
@@ -32,7 +38,8 @@ class Addresses(Policy):
 
     def add_address(self, dev: Device | str, text: str, *, now: int | None = None) -> Address:
         """Give a device ``ADDRESS/LENGTH``; local, broadcast and connected routes follow. OSError EEXIST, EINVAL,
-        ENODEV for a device of another namespace, and EACCES for IPv6 where ``disable_ipv6`` is set."""
+        ENODEV for a device of another namespace, and EACCES where there is no IPv6 (``disable_ipv6``, or an MTU below
+        1280)."""
         now = self.stack.advance(now)
         self.check_open()
         return self.add_address_value(self.own(dev), *addr.parse_interface(text), now)
@@ -51,7 +58,7 @@ class Addresses(Policy):
         """`add_address` with the address as family, int and prefix length; lifetimes in ns."""
         ip = self.ip(family)
         if family == addr.V6:
-            if dev.conf6.disable_ipv6:
+            if not dev.with_ipv6:
                 raise PermissionError(errno.EACCES, f"IPv6 is disabled on device {dev.name!r}")
             address = addr.scoped(address, dev.ifindex)
         a = ip.add_address(dev, address, length)
@@ -138,8 +145,9 @@ class Addresses(Policy):
 
     def _begin_ipv6_on(self, dev: Device, now: int) -> None:
         """A device is there, or has IPv6 again."""
-        if dev.kind == "lo" or dev.conf6.disable_ipv6:
+        if dev.with_ipv6 or not speaks_ipv6(dev):
             return
+        dev.with_ipv6 = True
         self._ensure_link_local(dev, now)
         if dev.ready:
             self.ndp.device_ready(dev, now)
@@ -153,7 +161,8 @@ class Addresses(Policy):
             self.add_address_value(dev, addr.V6, address, LINK_LOCAL_LENGTH, now, "kernel")
 
     def _end_ipv6_on(self, dev: Device, now: int) -> None:
-        """``disable_ipv6`` was set: no addresses, no routes, no neighbours are left there."""
+        """IPv6 ends at a device: no addresses, no routes, no neighbours are left there."""
+        dev.with_ipv6 = False
         for a in [a for a in dev.addresses if a.family == addr.V6]:
             self.del_address_record(a, now)
         if self._neigh6 is not None:

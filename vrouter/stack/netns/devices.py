@@ -12,7 +12,7 @@ from vrouter.stack.base.events import EventKind
 from vrouter.stack.base.names import check_device
 from vrouter.stack.device import ALL_HOSTS_MAC, ALL_NODES_MAC, DEFAULT_MTU, LOOPBACK_MTU, MAX_MTU, MIN_MTU, Device
 from vrouter.stack.l3.ip import USABLE
-from vrouter.stack.netns.addresses import Addresses
+from vrouter.stack.netns.addresses import Addresses, speaks_ipv6
 from vrouter.stack.sysctl import DEFAULT_DEV4, DEFAULT_NEIGH, DEFAULT_NEIGH6, DevConf6, default_dev6
 
 DEVICE_KINDS: Final = ("tap", "veth", "vlan", "bridge")  # besides lo, which every namespace has from the start
@@ -66,8 +66,7 @@ class Devices(Addresses):
         dev.vnet_hdr = vnet_hdr
         if prepare is not None:
             prepare(dev)
-        if not dev.conf6.disable_ipv6:
-            self._meet_ipv6(dev, now)
+        self._ipv6_follows(dev, now)
         self.stack.events.add(now, EventKind.DEVICE_ADD, self.name, name, kind=kind)
         return dev
 
@@ -109,6 +108,7 @@ class Devices(Addresses):
             for index in range(N_REASONS):
                 self.drops[index] += dev.drops[index]
             dev.drops = None
+        dev.with_ipv6 = False
         del self.devices[dev.name]
         self.macs[dev.mac] -= 1
         if not self.macs[dev.mac]:
@@ -129,8 +129,7 @@ class Devices(Addresses):
         if self._sysctl is not None:
             self._sysctl.device_added(dev)
         dev.refresh()
-        if not dev.conf6.disable_ipv6:
-            self._meet_ipv6(dev, now)
+        self._ipv6_follows(dev, now)
 
     def set_device(self, name: str, *, up: bool | None = None, mtu: int | None = None, now: int | None = None) -> None:
         """Administrative state and MTU of a device."""
@@ -139,6 +138,7 @@ class Devices(Addresses):
         if mtu is not None:
             check_mtu(mtu, LOOPBACK_MTU if dev.kind == "lo" else MAX_MTU)
             dev.set_mtu(mtu)
+            self._ipv6_follows(dev, now)
         if up is not None and up != dev.up:
             if not up and self._ndp is not None:
                 self.ndp.device_stopping(dev, now)
@@ -160,20 +160,25 @@ class Devices(Addresses):
             self.stack.events.add(now, EventKind.DEVICE_STATE, self.name, name, state=dev.state)
 
     def _meet_ipv6(self, dev: Device, now: int) -> None:
-        """A device came in: the first one with IPv6 begins it for the namespace."""
+        """The first device with IPv6 begins it for the namespace."""
         if self._ip6 is None:
             self.ip6  # noqa: B018 -- its making looks at all devices
         else:
             self._begin_ipv6_on(dev, now)
 
+    def _ipv6_follows(self, dev: Device, now: int) -> None:
+        """IPv6 begins or ends at a device as its setting says, and as the MTU allows (RFC 8200 5: 1280 bytes)."""
+        if dev.kind == "lo" or dev.with_ipv6 == speaks_ipv6(dev):
+            return
+        if dev.with_ipv6:
+            self._end_ipv6_on(dev, now)
+        else:
+            self._meet_ipv6(dev, now)
+
     def _conf6_changed(self, dev: Device, before: DevConf6) -> None:
         now = self.stack.now
-        disabled = dev.conf6.disable_ipv6
-        if disabled != before.disable_ipv6:
-            if not disabled:
-                self._meet_ipv6(dev, now)
-            elif self._ip6 is not None:
-                self._end_ipv6_on(dev, now)
+        if dev.conf6.disable_ipv6 != before.disable_ipv6:
+            self._ipv6_follows(dev, now)
         elif self._ndp is not None:
             self._ndp.conf_changed(dev, now)
             self.settle(now)
@@ -191,7 +196,7 @@ class Devices(Addresses):
         for a in list(dev.addresses):
             if a.state != "conflict" or a.family == addr.V6:
                 self._announce(a, now)
-        if self._ip6 is not None and dev.kind != "lo" and not dev.conf6.disable_ipv6:
+        if dev.with_ipv6 and dev.kind != "lo":
             self._ensure_link_local(dev, now)
             self.ndp.device_ready(dev, now)
 

@@ -237,6 +237,7 @@ class Links(Devices):
         for above in (dev.vlans or {}).values():
             if above.mtu > dev.mtu:
                 above.set_mtu(dev.mtu)
+                above.ns._ipv6_follows(above, self.stack.now)
                 self._mtu_changed(above)
         _grow(dev)
         if dev.bridge_port is not None:

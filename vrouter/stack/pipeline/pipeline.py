@@ -82,7 +82,7 @@ class Pipeline(Bridging):
         if pkt.ethertype == ETHERTYPE_IPV4:
             return self.ip_input(ns, ns.ip4, pkt, dev, now)
         if pkt.ethertype == ETHERTYPE_IPV6:
-            if dev.conf6.disable_ipv6:
+            if not dev.with_ipv6:
                 return self.drop(ns, pkt, DropReason.IPV6DISABLED)
             return self.ip_input(ns, ns.ip6, pkt, dev, now)
         if pkt.ethertype == ETHERTYPE_ARP:
