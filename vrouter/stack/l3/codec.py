@@ -87,9 +87,11 @@ class IpCodec:
         "reasm_oks",
         "reasm_reqds",
         "reassembly",
+        "reply_options",
         "rest",
         "router_alert",
         "seal",
+        "tos",
     )
 
     family: int
@@ -138,6 +140,8 @@ class IpCodec:
     seal: Callable[[Packet], None]  # finish an ICMP message whose addresses are known now
     error_source: Callable[[IpState, Packet], int]
     error_tos: Callable[[Packet], int]
+    tos: Callable[[Packet], int]  # type of service or traffic class of a packet
+    reply_options: Callable[[Packet], bytes]  # those of a request that its reply returns
     fragment: Callable[[IpState, Packet, int], list[Packet]]
     fragment_key: Callable[[Packet], tuple[tuple[Any, ...], int, bool]]  # key, offset in bytes, more
     icmp_input: Callable[[IpState, Packet, int], Any]
@@ -156,6 +160,10 @@ class IpCodec:
 
 def _seal4(message: Packet) -> None:
     """Its checksum does not cover the addresses."""
+
+
+def _tos4(pkt: Packet) -> int:
+    return ipv4.tos(pkt.buf, pkt.l3)
 
 
 def _rest4(kind: int, info: int) -> int:
@@ -272,6 +280,8 @@ IPV4: Final = IpCodec(
     seal=_seal4,
     error_source=icmp_error.error_source,
     error_tos=icmp_error.error_tos,
+    tos=_tos4,
+    reply_options=options.reply_options,
     limits=icmp_error.LIMITS4,
     reassembly=reassembly.IPV4,
     fragment=_fragment4,

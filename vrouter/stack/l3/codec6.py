@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from vrouter.stack.l3.ip import IpState
 
 
+def _tos6(pkt: Packet) -> int:
+    return ipv6.traffic_class(pkt.buf, pkt.l3)
+
+
+def _reply_options6(pkt: Packet) -> bytes:
+    """Extension headers are not returned (RFC 4443 4.2: the data alone)."""
+    return b""
+
+
 def _rest6(kind: int, info: int) -> int:
     return info
 
@@ -98,6 +107,8 @@ IPV6: Final = IpCodec(
     seal=icmpv6_error.seal_icmpv6,
     error_source=icmpv6_error.error_source6,
     error_tos=icmpv6_error.error_tos6,
+    tos=_tos6,
+    reply_options=_reply_options6,
     limits=icmpv6_error.LIMITS6,
     fragment=_fragment6,
     fragment_key=reassembly.fragment_key6,

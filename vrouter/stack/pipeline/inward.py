@@ -29,7 +29,7 @@ from vrouter.stack.l3.kinds import (
     TOO_BIG,
     TTL_EXCEEDED,
 )
-from vrouter.stack.l3.options import options_output, reply_options
+from vrouter.stack.l3.options import options_output
 from vrouter.stack.l3.route import (
     NO_FORWARDING,
     NO_ROUTE,
@@ -123,8 +123,8 @@ class Inward(Settling):
                 ns.stats[ip.codec.in_errors] += verdict != DropReason.ICMP_IGNORED
                 return self.drop(ns, pkt, verdict)
         elif isinstance(verdict, Packet):
-            options = reply_options(pkt) if pkt.flags & IP_OPTIONS else b""
-            self.reply(ns, ip, verdict, now, tos=pkt.buf[pkt.l3 + 1], options=options)
+            options = ip.codec.reply_options(pkt) if pkt.flags & IP_OPTIONS else b""
+            self.reply(ns, ip, verdict, now, tos=ip.codec.tos(pkt), options=options)
         elif verdict == NDP:
             return self.ndp_input(ns, pkt, now)
         elif isinstance(verdict, ErrorNews):
