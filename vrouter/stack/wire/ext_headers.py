@@ -23,7 +23,7 @@ Read first: RFC 8200 section 4, RFC 7112, RFC 5095, RFC 8504 section 5.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vrouter.stack.wire import ipv6
 from vrouter.stack.wire.buffer import Buffer
@@ -60,7 +60,7 @@ OPTION_PADN = 1
 OPTION_ROUTER_ALERT = 5
 
 # Bytes without which an upper-layer header is not one.
-_UPPER_LEN = {ipv6.PROTO_TCP: 20, ipv6.PROTO_UDP: 8, ipv6.PROTO_ICMPV6: 8, ipv6.PROTO_NONE: 0}
+_UPPER_LEN: Final = {ipv6.PROTO_TCP: 20, ipv6.PROTO_UDP: 8, ipv6.PROTO_ICMPV6: 8, ipv6.PROTO_NONE: 0}
 
 _EXTENSIONS = 1 << ipv6.PROTO_HOPOPTS | 1 << ipv6.PROTO_ROUTING | 1 << ipv6.PROTO_FRAGMENT | 1 << ipv6.PROTO_DSTOPTS
 

@@ -9,6 +9,7 @@ Read first: RFC 2236 section 2, RFC 3376 sections 4 and 7.1.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from vrouter.stack.wire.buffer import Buffer
 from vrouter.stack.wire.checksum import checksum, is_valid
@@ -38,8 +39,8 @@ V1_MAX_RESPONSE = 10_000  # ms: a query of version 1 says none (RFC 2236 section
 
 _WIDTH = 4
 _FIXED = Struct("!BBHI")
-_OLD_REPORTS = {V1_REPORT: (1, IS_EXCLUDE), V2_REPORT: (2, IS_EXCLUDE), LEAVE: (2, TO_INCLUDE)}
-_OLD_TYPES = {form: kind for kind, form in _OLD_REPORTS.items()}
+_OLD_REPORTS: Final = {V1_REPORT: (1, IS_EXCLUDE), V2_REPORT: (2, IS_EXCLUDE), LEAVE: (2, TO_INCLUDE)}
+_OLD_TYPES: Final = {form: kind for kind, form in _OLD_REPORTS.items()}
 
 
 def parse(buf: Buffer, off: int, end: int) -> Query | Report | None:

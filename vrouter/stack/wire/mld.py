@@ -10,6 +10,7 @@ Read first: RFC 2710 section 3, RFC 3810 sections 5 and 8.1.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from vrouter.stack.base.addresses import MAX6
 from vrouter.stack.wire import icmpv6
@@ -33,8 +34,8 @@ V2_QUERY_LEN = 28
 
 _WIDTH = 16
 _HEAD = Struct("!BBHHH")
-_OLD_REPORTS = {icmpv6.MLD_REPORT: IS_EXCLUDE, icmpv6.MLD_DONE: TO_INCLUDE}
-_OLD_TYPES = {form: kind for kind, form in _OLD_REPORTS.items()}
+_OLD_REPORTS: Final = {icmpv6.MLD_REPORT: IS_EXCLUDE, icmpv6.MLD_DONE: TO_INCLUDE}
+_OLD_TYPES: Final = {form: kind for kind, form in _OLD_REPORTS.items()}
 
 
 def parse(buf: Buffer, off: int, end: int) -> Query | Report | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Final
 
 from vrouter.stack.base.addresses import MAX6, mask
 
@@ -36,8 +37,8 @@ LOW = -1
 MEDIUM = 0
 HIGH = 1
 
-_PREFERENCES = {0b01: HIGH, 0b00: MEDIUM, 0b11: LOW}
-_PREFERENCE_BITS = {HIGH: 0b01, MEDIUM: 0b00, LOW: 0b11}
+_PREFERENCES: Final = {0b01: HIGH, 0b00: MEDIUM, 0b11: LOW}
+_PREFERENCE_BITS: Final = {HIGH: 0b01, MEDIUM: 0b00, LOW: 0b11}
 _PREF64_LENGTHS = (96, 64, 56, 48, 40, 32)
 _PREF64_MAX_LIFETIME = 65528
 _LABEL = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
