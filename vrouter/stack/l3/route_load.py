@@ -25,6 +25,7 @@ from vrouter.stack.l3.fib import Entry, Fib, Route, same_way
 from vrouter.stack.l3.route_text import OF_OTHERS, parse_tail, split_line
 
 if TYPE_CHECKING:
+    from vrouter.stack.crossing import Crossing
     from vrouter.stack.l3.ip import IpState
     from vrouter.stack.netns import Netns
 
@@ -77,6 +78,7 @@ class RouteLoad:
         self._phase = self._read
         self._merging: list[tuple[_Staged, Iterator[Entry]]] = []
         self._leaving: list[Fib] = []
+        self._held: dict[Crossing, None] = {}  # short-cuts that wait for their first route
 
     def step(self, budget: int = BUDGET) -> bool:
         """Do a piece of the work: `budget` lines or routes, a thousand of which take a few ms. True when there is
@@ -152,6 +154,9 @@ class RouteLoad:
 
     def _way(self, family: int, type_: str, tail: str) -> tuple[_Staged, Route]:
         route = self.ns.make_route(family, type=type_, **parse_tail(tail))
+        if route.crossing is not None and route.crossing not in self._held:
+            self._held[route.crossing] = None
+            route.crossing.routes += 1
         target = family, route.table
         staged = self._staged.get(target)
         if staged is None:
@@ -235,7 +240,6 @@ class RouteLoad:
         staged.fib.generation += live.generation
         ip.put_table(staged.number, staged.fib)
         ip.vacated_all(staged.number)
-        self.ns.forget_unused_crossings()
         self._leaving.append(live)
         self._phase = self._release
 
@@ -244,14 +248,13 @@ class RouteLoad:
             staged, entries = self._merging[-1]
             piece = list(islice(entries, budget))
             live = self.ns.ip(staged.family).table(staged.number)
-            if staged.replaced:
-                for prefix, length, route in piece:
-                    if _place(prefix, length, route.metric) in staged.replaced:
-                        self._make_room(live, prefix, length, route.metric)
+            gone = self._make_room(staged, live, piece) if staged.replaced else []
             refused = {at for at, _ in live.load(piece)}
             for at, (_, _, route) in enumerate(piece):
                 if route.crossing is not None and at not in refused:
                     route.crossing.routes += 1
+            for entry in gone:
+                self.ns.unlinked(entry)
             if len(piece) == budget:
                 return False
             self._leaving.append(staged.fib)
@@ -259,11 +262,17 @@ class RouteLoad:
         self._phase = self._release
         return False
 
-    def _make_room(self, live: Fib, prefix: int, length: int, metric: int) -> None:
-        for other in live.exact(prefix, length):
-            if other.metric == metric:
-                live.unlink(prefix, length, other)
-                self.ns.unlinked((prefix, length, other))
+    @staticmethod
+    def _make_room(staged: _Staged, live: Fib, piece: list[Entry]) -> list[Entry]:
+        """Take out and return what `piece` replaces."""
+        gone = []
+        for prefix, length, route in piece:
+            if _place(prefix, length, route.metric) in staged.replaced:
+                for other in live.exact(prefix, length):
+                    if other.metric == route.metric:
+                        live.unlink(prefix, length, other)
+                        gone.append((prefix, length, other))
+        return gone
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -273,8 +282,12 @@ class RouteLoad:
         return False
 
     def _release(self, budget: int) -> bool:
-        """Let go of what is not needed any more."""
+        """Let go of what is not needed any more. Short-cuts live by their routes alone from now on."""
         self._staged = {}
+        for crossing in self._held:
+            crossing.routes -= 1
+        self._held = {}
+        self.ns.forget_unused_crossings()
         while self._leaving:
             if not self._leaving[-1].shrink(4 * budget):
                 return False

@@ -160,13 +160,12 @@ class RouteMaking(Tables):
             self._nexthops = NextHopTable()
         return self._nexthops
 
-    def unlinked(self, entry: Entry, *, entered: bool = True) -> None:
-        """`entry` is out of its table (or not `entered`): its short-cut may go, who waited for its place comes."""
-        if entered:
-            self.ip(entry[2].family).vacated(entry)
+    def unlinked(self, entry: Entry) -> None:
+        """`entry` is out of its table: its short-cut may go, who waited for its place comes."""
+        self.ip(entry[2].family).vacated(entry)
         crossing = entry[2].crossing
         if crossing is not None:
-            crossing.routes -= entered
+            crossing.routes -= 1
             if not crossing.routes:
                 self.forget_crossing(crossing.target_name)
 

@@ -50,41 +50,43 @@ class Routes(RouteMaking):
         now = self.stack.advance(now)
         self.check_open()
         family, prefix, length = self._destination(to, via, src, nexthops, nhid)
+        route = self.make_route(
+            family,
+            type=type,
+            via=via,
+            dev=dev,
+            netns=netns,
+            table=table,
+            metric=metric,
+            proto=proto,
+            scope=scope,
+            src=src,
+            mtu=mtu,
+            advmss=advmss,
+            onlink=onlink,
+            nexthops=nexthops,
+            nhid=nhid,
+        )
+        crossing = route.crossing
+        if crossing is not None:
+            crossing.routes += 1  # from the start, so that it outlives the route that this one replaces
+        fib = self.ip(family).table(route.table)
+        route = fib.intern(route)
+        gone: list[Route] = []
         try:
-            route = self.make_route(
-                family,
-                type=type,
-                via=via,
-                dev=dev,
-                netns=netns,
-                table=table,
-                metric=metric,
-                proto=proto,
-                scope=scope,
-                src=src,
-                mtu=mtu,
-                advmss=advmss,
-                onlink=onlink,
-                nexthops=nexthops,
-                nhid=nhid,
-            )
             prefix = self.place_of(prefix, length, route)
-            fib = self.ip(family).table(route.table)
-            route = fib.intern(route)
             if replace:
-                for other in fib.exact(prefix, length):
-                    if other.metric == route.metric and other is not route:
-                        fib.unlink(prefix, length, other)
-                        self.unlinked((prefix, length, other))
-                if route in fib.exact(prefix, length):
-                    return route
+                gone = [other for other in fib.exact(prefix, length) if other.metric == route.metric]
+                for other in gone:
+                    fib.unlink(prefix, length, other)
             fib.add(prefix, length, route)
         except OSError:
-            self.forget_unused_crossings()
+            if crossing is not None:
+                crossing.routes -= 1
+                self.forget_unused_crossings()
             raise
-        if route.crossing is not None:
-            route.crossing.routes += 1
-            self.crossings[route.crossing.target_name] = route.crossing
+        for other in gone:
+            self.unlinked((prefix, length, other))
         if route.type == THROW or route.table == TABLE_DEFAULT:
             self.ip(family).use_rules()
         self.stack.events.add(now, EventKind.ROUTE_ADD, self.name, to=to)
