@@ -53,6 +53,7 @@ INFINITY: Final = 0xFFFFFFFF  # s: a lifetime without end
 TWO_HOURS: Final = 7200
 MAX_WITHDRAWN: Final = 64  # prefixes that are told as deprecated
 MAX_LISTED: Final = 64  # of each kind in a configuration
+MAX_NAMES: Final = 1200  # bytes of the search list, which is one option
 TELL_INTERVAL: Final = 60 * SECOND
 PREFERENCES: Final = {"low": options.LOW, "medium": options.MEDIUM, "high": options.HIGH}
 PREF64_LENGTHS: Final = (96, 64, 56, 48, 40, 32)
@@ -148,6 +149,10 @@ class RaConf:
         check(
             self.rdnss_lifetime is None or 0 <= self.rdnss_lifetime <= INFINITY, "rdnss_lifetime", "is a 32-bit number"
         )
+        try:
+            check(len(options.SearchList(0, list(self.dnssl)).encode()) <= MAX_NAMES, "dnssl", "is too long")
+        except ValueError as error:
+            check(False, "dnssl", str(error))
         for name in ("prefixes", "routes", "rdnss", "dnssl"):
             check(len(getattr(self, name) or ()) <= MAX_LISTED, name, f"has at most {MAX_LISTED} entries")
         for one in self.prefixes or ():
@@ -169,12 +174,26 @@ class RaConf:
 class Advertiser:
     """The advertisements of one device; see the module's text. Times are ns."""
 
-    __slots__ = ("active", "conf", "dev", "finals", "last", "ndp", "sent", "timer", "told", "told_at", "withdrawn")
+    __slots__ = (
+        "active",
+        "conf",
+        "dev",
+        "finals",
+        "last",
+        "ndp",
+        "sent",
+        "timer",
+        "told",
+        "told_at",
+        "wanted",
+        "withdrawn",
+    )
 
     def __init__(self, ndp: Ndp, dev: Device, conf: RaConf) -> None:
         self.ndp = ndp
         self.dev = dev
-        self.conf: RaConf | None = conf
+        self.conf = conf
+        self.wanted = True  # it is configured to advertise; what it said last may still be to be taken back
         self.timer = Timer(TimerKind.ROUTER_ADVERT, self)
         self.active = False
         self.sent = 0  # since it became active, or what it tells changed
@@ -188,11 +207,11 @@ class Advertiser:
 
     def configure(self, conf: RaConf | None, now: int) -> None:
         """Another configuration, or none any more."""
+        self.wanted = conf is not None
         if conf is None:
             self._end(now)
-            self.conf = None
             return
-        changed = self.conf is not None and conf != self.conf
+        changed = conf != self.conf
         self.conf = conf
         self.refresh(now)
         if changed and self.active:
@@ -200,22 +219,17 @@ class Advertiser:
 
     def refresh(self, now: int) -> None:
         """Whether the device advertises may have changed, or what it tells."""
-        if self.conf is None:
-            if not self.dev.ready:
-                self.silence()
-            return
         if not self.dev.ready:
             self.silence()
+        elif not self.wanted:
             return
-        if not self.dev.conf6.forwarding or not self._source():
+        elif not self.dev.conf6.forwarding or not self._source():
             self._end(now)
-            return
-        if not self.active:
+        elif not self.active:
             self.active = True
             self.finals = 0
-            self.told.clear()
             self._soon(now)
-        elif self._current(now) != self.told:
+        elif self._current() != self.told:
             self._soon(now)
 
     def solicited(self, now: int) -> None:
@@ -237,12 +251,9 @@ class Advertiser:
         if self.finals:
             self._final(now)
             return
-        conf = self.conf
-        if not self.active or conf is None:
-            return
         self._send(now)
         self.sent += 1
-        low, high = conf.shortest * SECOND, conf.max_interval * SECOND
+        low, high = self.conf.shortest * SECOND, self.conf.max_interval * SECOND
         interval = low + self.ndp.ns.stack.rng.below(high - low + 1)
         if self.sent < MAX_INITIAL:
             interval = min(interval, MAX_INITIAL_INTERVAL)
@@ -250,10 +261,9 @@ class Advertiser:
 
     def heard(self, source: int, ra: wire.RouterAdvertisement, now: int) -> None:
         """Another router's advertisement: tell where it differs from ours (RFC 4861 6.2.7)."""
-        conf = self.conf
-        if not self.active or conf is None or now - self.told_at < TELL_INTERVAL:
+        if now - self.told_at < TELL_INTERVAL:
             return
-        differing = self._differing(conf, ra)
+        differing = self._differing(ra)
         if differing:
             self.told_at = now
             dev = self.dev
@@ -303,11 +313,10 @@ class Advertiser:
         if self.finals:
             self.ndp.ns.stack.timers.arm(self.timer, now + MIN_DELAY_BETWEEN_RAS)
 
-    def _current(self, now: int) -> dict[tuple[int, int], RaPrefix]:
+    def _current(self) -> dict[tuple[int, int], RaPrefix]:
         """The prefixes to tell, without those that were withdrawn."""
-        conf = self.conf
-        if conf is not None and conf.prefixes is not None:
-            return {(one.prefix, one.length): one for one in conf.prefixes}
+        if self.conf.prefixes is not None:
+            return {(one.prefix, one.length): one for one in self.conf.prefixes}
         found: dict[tuple[int, int], RaPrefix] = {}
         for own in self.dev.addresses:
             if own.family == V6 and own.scope == "global" and own.length < 128 and own.origin == "static":
@@ -326,21 +335,16 @@ class Advertiser:
         """RFC 4861 6.2.3: one message, or as many as the options need."""
         self.last = now
         source = self._source()
-        conf = self.conf
-        assert conf is not None
         if final:
-            lifetime = 0
-            self.told = {}
+            messages = [self._empty(0)]
         else:
-            self._note_withdrawn(self._current(now), now)
-            lifetime = conf.router_lifetime
-        room = self.dev.mtu - HEADER_LEN - _FIXED
-        for value in self._messages(conf, lifetime, room, now, final):
+            self._note_withdrawn(self._current(), now)
+            messages = self._messages(now)
+        for value in messages:
             self.ndp.send(message(self.dev, source, ALL_NODES6, value))
 
-    def _messages(
-        self, conf: RaConf, lifetime: int, room: int, now: int, final: bool
-    ) -> list[wire.RouterAdvertisement]:
+    def _messages(self, now: int) -> list[wire.RouterAdvertisement]:
+        conf, room = self.conf, self.dev.mtu - HEADER_LEN - _FIXED
         messages: list[wire.RouterAdvertisement] = []
         left = 0
 
@@ -348,14 +352,12 @@ class Advertiser:
             """The message that has room for an option of so many bytes."""
             nonlocal left
             if not messages or size > left:
-                messages.append(self._empty(conf, lifetime))
+                messages.append(self._empty(conf.router_lifetime))
                 left = room - 8 - (8 if conf.mtu else 0)  # its own link-layer address is in each
             left -= size
             return messages[-1]
 
         place(0)
-        if final:
-            return messages
         for prefix in self.told.values():
             place(32).prefixes.append(_option(prefix, prefix.valid, prefix.preferred))
         for prefix, until in self.withdrawn.values():
@@ -377,7 +379,8 @@ class Advertiser:
             place(16).nat64.append(options.Nat64Prefix(conf.pref64.prefix, conf.pref64.length, lives))
         return messages
 
-    def _empty(self, conf: RaConf, lifetime: int) -> wire.RouterAdvertisement:
+    def _empty(self, lifetime: int) -> wire.RouterAdvertisement:
+        conf = self.conf
         return wire.RouterAdvertisement(
             hop_limit=self.dev.conf6.hop_limit if conf.hop_limit is None else conf.hop_limit,
             managed=conf.managed,
@@ -390,9 +393,9 @@ class Advertiser:
             mtu=conf.mtu,
         )
 
-    def _differing(self, conf: RaConf, ra: wire.RouterAdvertisement) -> list[str]:
+    def _differing(self, ra: wire.RouterAdvertisement) -> list[str]:
         """The names of what RFC 4861 6.2.7 compares, where both say something and not the same."""
-        ours = self._empty(conf, conf.router_lifetime)
+        ours = self._empty(self.conf.router_lifetime)
         found = [name for name in ("managed", "other") if getattr(ours, name) != getattr(ra, name)]
         for name in ("hop_limit", "reachable", "retrans", "mtu"):
             mine, theirs = getattr(ours, name), getattr(ra, name)
