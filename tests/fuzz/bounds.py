@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from vrouter.stack.device import ALL_HOSTS_MAC, Device
+from vrouter.stack.device import ALL_HOSTS_MAC, ALL_NODES_MAC, Device
 from vrouter.stack.l2 import neighbour
 from vrouter.stack.l2.neighbour import NeighState
 from vrouter.stack.l3.fib import LOCAL
 from vrouter.stack.l3.ip import MAX_EXCEPTIONS
 from vrouter.stack.l3.reassembly import MAX_FRAGMENTS, PACKET_COST, QUEUE_COST
-from vrouter.stack.l4.membership import MAX_MEMBERSHIPS
+from vrouter.stack.l4.membership import MAX_MEMBERSHIPS6
 from vrouter.stack.l4.socket import OVERHEAD, Socket
 from vrouter.stack.netns import Netns
 from vrouter.stack.sysctl import DEFAULT_NEIGH, DEFAULT_NS
-from vrouter.stack.wire.ethernet import multicast_mac4
+from vrouter.stack.wire.ethernet import multicast_mac4, multicast_mac6
 
 if TYPE_CHECKING:
     from tests.fuzz.world import World
@@ -146,23 +147,31 @@ def _check_addresses(ns: Netns) -> None:
 
 
 def _check_sockets(world: World, ns: Netns) -> None:
-    groups: dict[tuple[Device, bytes], int] = {}
-    for table in (ns._udp, ns._ping):
+    for table in (ns._udp, ns._udp6, ns._ping, ns._ping6):
         bound = [] if table is None else list(table)
         assert len(set(map(id, bound))) == len(bound)
-        assert set(map(id, bound)) == {id(sock) for sock in ns.sockets if sock.table is table and sock.port}
+        assert set(map(id, bound)) == {id(sock) for sock in ns.sockets if table in sock.tables}
         assert table is None or all(sock in table.on_port(sock.port) for sock in bound)
+    joined: Counter[tuple[int, Device]] = Counter()
     for sock in ns.sockets:
         _check_socket(world, ns, sock)
-        if sock.multicast is not None:
-            assert len(sock.multicast.joined) <= MAX_MEMBERSHIPS
-            for group, dev, _ in sock.multicast.joined:
-                assert ns.devices.get(dev.name) is dev, "a membership at a device that is gone"
-                key = dev, multicast_mac4(group)
-                groups[key] = groups.get(key, 0) + 1
+        assert bool(sock.tables) == bool(sock.port)
+        for settings in {sock.settings, sock.settings4}:
+            if settings.multicast is not None:
+                most = ns.conf.igmp_max_memberships if settings is sock.settings4 else MAX_MEMBERSHIPS6
+                assert len(settings.multicast.joined) <= most
+                joined.update(settings.multicast.joined)
+    for (group, dev), state in ns.memberships.items():
+        assert ns.devices.get(dev.name) is dev, "a membership at a device that is gone"
+        of_stack = state.members - joined.pop((group, dev), 0)
+        assert of_stack == 0 if group < 1 << 32 else of_stack >= 0
+    assert not joined, "a membership that nobody counted"
+    assert not ns.group_changes, "a change of a membership that nobody was told of"
     for dev in ns.devices.values():
-        expected = {mac: count for (device, mac), count in groups.items() if device is dev}
-        expected[ALL_HOSTS_MAC] = expected.get(ALL_HOSTS_MAC, 0) + 1
+        expected = Counter((ALL_HOSTS_MAC, ALL_NODES_MAC))
+        for (group, where), state in ns.memberships.items():
+            if where is dev:
+                expected[multicast_mac4(group) if group < 1 << 32 else multicast_mac6(group)] += state.members
         assert dev.groups == expected, "group filter and memberships differ"
 
 
