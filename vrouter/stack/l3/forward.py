@@ -12,7 +12,7 @@ from vrouter.stack.base.addresses import V4, zone_of
 from vrouter.stack.base.packet import DONT_FRAGMENT
 from vrouter.stack.l3.fib import UNICAST
 from vrouter.stack.wire.ipv4 import decrement_ttl
-from vrouter.stack.wire.ipv6 import MIN_MTU, decrement_hop_limit
+from vrouter.stack.wire.ipv6 import decrement_hop_limit
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -46,13 +46,9 @@ def broadcasts(pkt: Packet, route: Route) -> bool:
 
 
 def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
-    """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4).
-
-    Every link that IPv6 goes by takes 1280 bytes (RFC 8200 5), and no less is told (RFC 8201 4).
-    """
+    """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4, RFC
+    8200 5). IPv6 input has marked every packet as one that must not be cut."""
     mtu = route.mtu or dev.mtu
-    if mtu < MIN_MTU and pkt.family != V4:
-        mtu = MIN_MTU
     return mtu if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT else 0
 
 
