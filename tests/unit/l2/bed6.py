@@ -102,6 +102,7 @@ class Bed6:
     def device(self, name: str, kind: str, mac: bytes, **conf6: Any) -> Device:
         dev = self.devices[name] = Device(self, name, kind, len(self.devices) + 1, mac, 1500)
         self.macs[mac] = self.macs.get(mac, 0) + 1
+        dev.with_ipv6 = True
         self.configure(dev, **conf6)
         return dev
 

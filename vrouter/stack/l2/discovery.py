@@ -140,8 +140,8 @@ class Discovery:
         if wanted:
             self._begin(host, now)
         else:
-            self._leave(host, now)
             host.slaac.flush()
+            self._leave(host, now)
 
     def hears(self, dev: Device) -> bool:
         """Whether advertisements are for the device."""
@@ -165,8 +165,8 @@ class Discovery:
             return
         self.ns.stack.timers.cancel(host.solicitations)
         if not dev.up:
-            self._leave(host, now)
             host.slaac.flush()
+            self._leave(host, now)
 
     def device_removed(self, dev: Device) -> None:
         """The device left the namespace, or has no IPv6 any more: its addresses and routes are gone already."""
