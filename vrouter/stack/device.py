@@ -161,7 +161,8 @@ class Device:
         self.addresses: list[Address] = []
         self.neigh4: dict[int, Any] = {}  # next hop -> l2.neighbour.Neigh
         self.neigh6: dict[int, Any] = {}
-        self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1, ALL_NODES_MAC: 1}  # group MAC -> how many joined it (RFC 1112 7.2)
+        # Group MAC -> how many joined it (RFC 1112 7.2).
+        self.groups: dict[bytes, int] = {ALL_HOSTS_MAC: 1, ALL_NODES_MAC: 1}
         self.conf4: DevConf4 = DEFAULT_DEV4
         self.conf6: DevConf6 = default_dev6(kind)
         self.neigh_conf: NeighConf = DEFAULT_NEIGH

@@ -132,7 +132,7 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.ETH_SRC_INVALID: DropInfo(_2, "group address as Ethernet source", "IEEE 802.3 3.2.3", _ERR),
     DropReason.OTHERHOST: DropInfo(_2, "frame for another station", "", _NRM),
     DropReason.UNHANDLED_PROTO: DropInfo(_2, "no handler for this EtherType", "", _NRM),
-    DropReason.VLAN_NOT_ALLOWED: DropInfo(_2, "bridge port is not a member of the frame's VLAN", "IEEE 802.1Q 6.9", _POL),
+    DropReason.VLAN_NOT_ALLOWED: DropInfo(_2, "bridge port is not in the frame's VLAN", "IEEE 802.1Q 6.9", _POL),
     DropReason.BRIDGE_INGRESS_STP_STATE: DropInfo(_2, "bridge port does not forward", "IEEE 802.1D 7.4", _NRM),
     DropReason.BRIDGE_STORM: DropInfo(_2, "more of these frames than the bridge port may flood", "", _POL),
     DropReason.NO_TX_TARGET: DropInfo(_2, "bridge has no other port to send it by", "IEEE 802.1D 7.7", _NRM),
