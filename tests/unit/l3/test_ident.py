@@ -65,6 +65,18 @@ def test_a_namespace_that_sends_nothing_keeps_no_counters() -> None:
     assert len(ip._idents) * ip._idents.itemsize == 2 * IDENTS == 512
 
 
+def test_ipv6_has_32_bits_of_them() -> None:
+    """RFC 8200 4.5, RFC 7739 5.3: consecutive for one peer, from an offset that uses all bits; 1 KiB of counters."""
+    ip = Stack(seed=1).add_netns("red").ip6
+    first = [ip.next_ident(HERE << 96, peer, 44) for peer in PEERS]
+    one, two = (ip.next_ident(HERE << 96, PEERS[0], 44) for _ in range(2))
+    assert (two - one) & 0xFFFFFFFF == 1
+    for bit in range(32):
+        assert 80 < sum(value >> bit & 1 for value in first) < 176
+    assert ip._idents is not None
+    assert len(ip._idents) * ip._idents.itemsize == 4 * IDENTS
+
+
 def test_the_same_seed_gives_the_same_values() -> None:
     """The stack is a function of its seed and its input."""
     one, other, stranger = state(4), state(4), state(5)

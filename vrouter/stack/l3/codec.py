@@ -61,6 +61,7 @@ class IpCodec:
         "hop_input",
         "icmp_input",
         "icmp_proto",
+        "ident_mask",
         "in_bcasts",
         "in_errors",
         "in_mcasts",
@@ -101,6 +102,7 @@ class IpCodec:
     min_mtu: int
     max_packet: int
     icmp_proto: int
+    ident_mask: int  # of the identification of what is cut
     empty_proto: int  # there is nothing behind the headers
     loopback: int
     group_floor: int  # destinations between these two are many
@@ -227,6 +229,7 @@ IPV4: Final = IpCodec(
     min_mtu=68,
     max_packet=ipv4.MAX_PACKET,
     icmp_proto=ipv4.PROTO_ICMP,
+    ident_mask=0xFFFF,
     empty_proto=-1,
     loopback=0x7F000001,
     group_floor=0xE0000000,

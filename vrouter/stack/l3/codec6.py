@@ -52,6 +52,7 @@ IPV6: Final = IpCodec(
     min_mtu=ipv6.MIN_MTU,
     max_packet=ipv6.MAX_PACKET,
     icmp_proto=ipv6.PROTO_ICMPV6,
+    ident_mask=0xFFFFFFFF,
     empty_proto=ipv6.PROTO_NONE,
     loopback=LOOPBACK6,
     group_floor=0xFF << 120,

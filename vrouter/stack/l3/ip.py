@@ -416,7 +416,9 @@ class IpState(RoutingTables):
 
     def path_mtu(self, route: Route, dst: int, now: int) -> int:
         """The largest packet that the path to `dst` is known to take, in bytes (RFC 1191 3)."""
-        mtu = route.mtu or (MAX_PACKET if route.dev is None else self.link_mtu(route.dev))
+        mtu = MAX_PACKET if route.dev is None else self.link_mtu(route.dev)
+        if route.mtu:
+            mtu = min(route.mtu, mtu)
         if self.exceptions:
             known = self.exception(dst, now)
             if known is not None and known.mtu:
@@ -449,12 +451,12 @@ class IpState(RoutingTables):
             del self.exceptions[dst]
 
     def learn_mtu(self, dst: int, mtu: int, now: int) -> None:
-        """A Fragmentation Needed told the MTU of the path to `dst` (RFC 1191 3). It only ever shrinks, not below
-        ``min_pmtu``, and what is known already lasts no longer for being told again."""
+        """A Fragmentation Needed or Packet Too Big told the MTU of the path to `dst` (RFC 1191 3, RFC 8201 4). It only
+        ever shrinks, not below ``min_pmtu``, and what is known already lasts no longer for being told again."""
         if self.is_local(dst) or self.is_broadcast(dst) or self.codec.is_multicast(dst):
             return
         route = self.lookup(dst)
-        mtu = max(mtu, self.ns.conf.min_pmtu)
+        mtu = max(mtu, self.ns.conf.of(self.family).min_pmtu)
         if route is not None and mtu < self.path_mtu(route, dst, now):
             self._exception(dst, now).mtu = mtu
 
@@ -470,7 +472,7 @@ class IpState(RoutingTables):
         self.exceptions.pop(dst, None)
         if len(self.exceptions) >= MAX_EXCEPTIONS:
             del self.exceptions[next(iter(self.exceptions))]
-        known.expires = now + self.ns.conf.mtu_expires  # RFC 1191 6.3: a larger MTU is tried again after 10 minutes
+        known.expires = now + self.ns.conf.of(self.family).mtu_expires  # RFC 1191 6.3: 10 minutes, then a larger one
         self.exceptions[dst] = known
         return known
 
@@ -479,14 +481,14 @@ class IpState(RoutingTables):
         and an offset, both by a hash of (source, destination, protocol) under a key of this namespace. What a stranger
         sees of his own tells nothing of packets to others, unless they chance to share his counter, or of other
         namespaces."""
-        counters = self._idents
+        counters, most = self._idents, self.codec.ident_mask
         if counters is None:
-            counters = self._idents = array("H", bytes(2 * IDENTS))
+            counters = self._idents = array("H" if most == 0xFFFF else "I", (0,)) * IDENTS
             self._ident_key = int.from_bytes(self.ns.stack.rng.random_bytes(8), "little") << 8
         chosen = self.ns.stack.rng.keyed_hash(src, dst, self._ident_key | proto)
-        index = (chosen >> 16) % IDENTS
-        counters[index] = count = (counters[index] + 1) & 0xFFFF
-        return (chosen + count) & 0xFFFF
+        index = (chosen >> 32) % IDENTS
+        counters[index] = count = (counters[index] + 1) & most
+        return (chosen + count) & most
 
 
 def _claim(entry: Entry, dev: Device) -> Claim:
