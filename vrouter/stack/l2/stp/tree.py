@@ -266,8 +266,12 @@ class SpanningTree:
     # -- conditions (17.20), in whole seconds -------------------------------------------------------------------------
 
     def all_synced(self) -> bool:
-        """AllSynced (17.20.3)."""
-        return all(p.selected and p.role == p.selected_role and (p.synced or p.role == ROOT_PORT) for p in self.ports)
+        """AllSynced (17.20.3). A port with new information to take over (updtInfo) was synced with the old: to agree on
+        the strength of that would close a circle while costs count up."""
+        return all(
+            p.selected and not p.updt_info and p.role == p.selected_role and (p.synced or p.role == ROOT_PORT)
+            for p in self.ports
+        )
 
     def hello_time(self, p: StpPort) -> int:
         """HelloTime."""
