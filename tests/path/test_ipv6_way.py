@@ -7,6 +7,7 @@
 Frames are built and read by scapy. Neighbours are permanent; what discovery and group protocols say is left out.
 """
 
+from socket import AF_INET6, SOCK_DGRAM
 from typing import Any
 
 import pytest
@@ -271,6 +272,35 @@ def test_an_overlap_is_dropped_and_not_told(way: Way) -> None:
     way.pass_time(61)
     assert way.sent() == []
     assert way.drops() == {"FRAG_OVERLAP": 2}
+
+
+def too_big(way: Way, sock: Any, mtu: int, dst: str = B) -> None:
+    """b's router tells that what `sock` sent does not go on."""
+    sock.sendto(b"x", (dst, 9), now=way.now)
+    (_, pkt), *_ = way.sent()
+    way.send(IPv6(src=B, dst=RB) / ICMPv6PacketTooBig(mtu=mtu) / Raw(bytes(pkt)), "b")
+
+
+def test_a_path_is_learned_within_its_bounds(way: Way) -> None:
+    """RFC 8201 4: it shrinks for what a socket sent, never grows, is never below 1280, and is forgotten; what is too
+    large then is cut at its source (RFC 8200 5)."""
+    sock = way.ns.socket(AF_INET6, SOCK_DGRAM)
+    for told, size in [(1279, 1500), (1400, 1400), (1450, 1400), (1300, 1296), (0, 1296)]:
+        too_big(way, sock, told)
+        sock.sendto(bytes(1452), (B, 9), now=way.now)
+        assert max(len(bytes(pkt)) for _, pkt in way.sent()) == size, told
+    way.pass_time(600)
+    sock.sendto(bytes(1452), (B, 9), now=way.now)
+    assert [len(bytes(pkt)) for _, pkt in way.sent()] == [1500]
+
+
+def test_a_path_is_not_learned_from_what_nobody_sent(way: Way) -> None:
+    """RFC 8201 4, RFC 5927 7.1: the quoted packet must be a socket's of this node."""
+    sock = way.ns.socket(AF_INET6, SOCK_DGRAM)
+    quoted = IPv6(src=RB, dst=B) / UDP(sport=4444, dport=9) / b"x"
+    way.send(IPv6(src=B, dst=RB) / ICMPv6PacketTooBig(mtu=1300) / Raw(bytes(quoted)), "b")
+    sock.sendto(bytes(1452), (B, 9), now=way.now)
+    assert [len(bytes(pkt)) for _, pkt in way.sent()] == [1500]
 
 
 def test_jumbograms_are_refused(way: Way) -> None:
