@@ -48,7 +48,7 @@ def broadcasts(pkt: Packet, route: Route) -> bool:
 def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
     """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4, RFC
     8200 5). IPv6 input has marked every packet as one that must not be cut."""
-    mtu = route.mtu or dev.mtu
+    mtu = min(route.mtu or dev.mtu, dev.mtu)
     return mtu if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT else 0
 
 

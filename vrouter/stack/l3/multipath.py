@@ -37,7 +37,7 @@ FlowKey: TypeAlias = tuple[int, int, int, int]
 _PRIME: Final = (1 << 192) - 237
 _MASK64: Final = (1 << 64) - 1
 _TOP: Final = 1.0 / (1 << 53)
-_PORTED: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite
+PORTED: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite
 _PROTO_ICMP: Final = 1
 _PROTO_ICMP6: Final = 58
 _ERRORS4: Final = frozenset({3, 4, 5, 11, 12})
@@ -200,7 +200,7 @@ def flow_hash(pkt: Packet, policy: int, key: FlowKey) -> int:
                 return found
     if policy == POLICY_L3:
         return hash_flow(key, policy, src, dst, label=0 if pkt.family == V4 else _label(buf, pkt.l3))
-    ports = _ports(buf, pkt.l4, pkt.end) if proto in _PORTED else 0
+    ports = _ports(buf, pkt.l4, pkt.end) if proto in PORTED else 0
     return hash_flow(key, policy, src, dst, proto, ports >> 16, ports & 0xFFFF)
 
 
@@ -225,7 +225,7 @@ def _quoted(pkt: Packet, policy: int, key: FlowKey) -> int:
         return hash_flow(key, policy, src, dst, label=label)
     if is_piece:
         return hash_flow(key, policy, src, dst)
-    ports = _ports(buf, l4, end) if proto in _PORTED else 0
+    ports = _ports(buf, l4, end) if proto in PORTED else 0
     return hash_flow(key, policy, src, dst, proto, ports >> 16, ports & 0xFFFF)
 
 

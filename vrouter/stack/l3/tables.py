@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vrouter.stack.base.addresses import V4
 from vrouter.stack.l3.fib import TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, THROW, Entry, Fib, Route
-from vrouter.stack.l3.multipath import FlowKey, Multipath, flow_hash, hash_flow, new_flow_key
+from vrouter.stack.l3.multipath import PORTED, FlowKey, Multipath, flow_hash, hash_flow, new_flow_key
 from vrouter.stack.l3.rules import RuleSet, bound_lookup
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class RoutingTables:
             return route
         several = route.nexthops
         assert isinstance(several, Multipath)
+        if proto not in PORTED:
+            sport = dport = 0
         return several.pick(hash_flow(self.flow_key, self.hash_policy, src, dst, proto, sport, dport, label))
 
     @property

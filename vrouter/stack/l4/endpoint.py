@@ -195,7 +195,7 @@ class Endpoint:
             if at == V6 and needs_zone(peer):
                 device = self._device_towards(target)
         source = self.source if at == self.at else 0
-        peer, _, chosen = find_route(self, at, peer, device, source, mark=self.mark)
+        peer, _, chosen = find_route(self, at, peer, device, source, port=port, mark=self.mark)
         source = source or chosen
         if not self.local or at != self.at:
             self._leave()

@@ -83,7 +83,7 @@ def datagram_output(
         how.apply(sock, ancdata)
         ttl, tos, mark, device, source = how.ttl, how.tos, how.mark, how.device, how.source
         dont_fragment = how.dont_fragment
-    dst, route, source = find_route(sock, family, dst, device, source, mark=mark, sending=True)
+    dst, route, source = find_route(sock, family, dst, device, source, port=port, mark=mark, tos=tos, sending=True)
     if ttl < 0:
         if is_multicast4(dst) if family == V4 else is_multicast6(dst):
             ttl = 1 if settings.multicast is None else settings.multicast.ttl
@@ -160,7 +160,9 @@ def find_route(
     device: Device | None,
     source: int,
     *,
+    port: int = 0,
     mark: int = 0,
+    tos: int = 0,
     sending: bool = False,
 ) -> tuple[int, Any, int]:
     """(destination, route, source) for `dst`; 0.0.0.0 and :: mean this host. `device` and `source` are what is
@@ -184,7 +186,18 @@ def find_route(
         if device is None:
             raise os_error(errno.EINVAL)
         dst = scoped(dst, device.ifindex)
-    route, source = sock.ns.route_output(dst, source, device, family=family, mark=mark, sending=sending)
+    route, source = sock.ns.route_output(
+        dst,
+        source,
+        device,
+        family=family,
+        mark=mark,
+        tos=tos,
+        proto=sock.table.proto,
+        sport=sock.port,
+        dport=port,
+        sending=sending,
+    )
     if route.type == _BROADCAST and not sock.options & c.BROADCAST:
         raise os_error(errno.EACCES)
     if sock.at == V4 and family == V6:
@@ -221,5 +234,5 @@ def peer_mtu(sock: Endpoint) -> int:
     if not sock.peer:
         raise os_error(errno.ENOTCONN)
     family = sock.at
-    dst, route, _ = find_route(sock, family, sock.peer, sock.device, sock.source, mark=sock.mark)
+    dst, route, _ = find_route(sock, family, sock.peer, sock.device, sock.source, port=sock.peer_port, mark=sock.mark)
     return min(sock.ns.ip(family).path_mtu(route, dst, sock.ns.stack.now), _MAX_PACKET[family])

@@ -192,7 +192,7 @@ class Inward(Settling):
         if pkt.flags & IP_OPTIONS and pkt.family == V4:
             options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
         ns.stats[ip.codec.forw] += 1
-        return self.send(ns, ip, pkt, dev, route.mtu or dev.mtu, now, group=route.type == fib.BROADCAST)
+        return self.send(ns, ip, pkt, dev, min(route.mtu or dev.mtu, dev.mtu), now, group=route.type == fib.BROADCAST)
 
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""
