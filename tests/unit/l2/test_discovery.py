@@ -9,6 +9,7 @@ import pytest
 from tests.unit.l2.bed6 import LAN_MAC, MS, OTHER_LL, OTHER_MAC, PEER_LL, SECOND, Bed6
 from vrouter.stack.base.addresses import parse_ipv6, scoped
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.base.packet import Packet
 from vrouter.stack.l2.discovery import MAX_DOMAINS, MAX_NAT64, MAX_PREFIXES, MAX_ROUTERS, MAX_ROUTES, MAX_SERVERS
 from vrouter.stack.wire.ndp import RouterSolicitation
 from vrouter.stack.wire.ndp_options import HIGH, LOW, NameServers, Nat64Prefix, RoutePrefix, SearchList
@@ -239,6 +240,20 @@ def test_who_does_not_answer_stands_behind() -> None:
     assert bed.routes == {(DEFAULT, PEER_LL): 1023, (DEFAULT, OTHER_LL): 1025}
     bed.ndp.next_hop_failed(bed.lan, parse_ipv6("2001:db8:1::77"), bed.now)
     assert bed.ndp.actions == []
+
+
+def test_a_router_that_answers_no_question_has_failed() -> None:
+    """RFC 4861 7.3.3: unreachability detection says so, whether packets wait for it or not."""
+    bed = host()
+    hear(bed)
+    pkt = Packet.for_payload(b"x")
+    bed.neigh6.output(bed.lan, scoped(parse_ipv6(PEER_LL), 1), pkt, bed.now)
+    bed.advance(7 * SECOND)
+    bed.sent()
+    assert bed.routes == {(DEFAULT, PEER_LL): 1024}
+    bed.advance(SECOND)
+    bed.sent()
+    assert bed.routes == {(DEFAULT, PEER_LL): 1026}
 
 
 def test_who_stops_to_be_a_router_is_none_any_more() -> None:

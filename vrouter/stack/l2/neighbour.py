@@ -549,6 +549,8 @@ class NeighTable:
         neigh.mac = b""
         neigh.header = None
         neigh.fresh_until = 0
+        if neigh.router:  # others go before it, if there are any (RFC 4861 6.3.6)
+            self.ns.ndp.next_hop_failed(neigh.dev, neigh.addr, now)
         self._give_up(neigh, DropReason.NEIGH_FAILED)
 
     def _delay(self, neigh: Neigh, now: int) -> None:
