@@ -21,7 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vrouter.stack.base.addresses import BITS, V6, parse_prefix
-from vrouter.stack.l3.fib import Entry, Fib, Route, same_way
+from vrouter.stack.l3.fib import TABLE_MAIN, Entry, Fib, Route, same_way
 from vrouter.stack.l3.route_text import OF_OTHERS, parse_tail, split_line
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class RouteLoad:
         staged.lines.append(number)
 
     def _way(self, family: int, type_: str, tail: str) -> tuple[_Staged, Route]:
-        route = self.ns.make_route(family, type=type_, **parse_tail(tail))
+        route = self.ns.make_route(family, type=type_, links=self._links(family), **parse_tail(tail))
         if route.crossing is not None and route.crossing not in self._held:
             self._held[route.crossing] = None
             route.crossing.routes += 1
@@ -162,6 +162,18 @@ class RouteLoad:
         if staged is None:
             staged = self._staged[target] = _Staged(family, route.table)
         return staged, staged.fib.intern(route)
+
+    def _links(self, family: int) -> list[Fib]:
+        """The main tables in which a line finds the link of its gateway: what the lines before it made, and what there
+        is and stays."""
+        found = []
+        staged = self._staged.get((family, TABLE_MAIN))
+        if staged is not None:
+            self._stage(staged)
+            found.append(staged.fib)
+        if not self.replace:
+            found.append(self.ns.ip(family).main)
+        return found
 
     def _stage(self, staged: _Staged) -> None:
         """Put what was read into the table beside, and note what does not fit there."""
@@ -228,9 +240,9 @@ class RouteLoad:
 
     def _swap(self, ip: IpState, staged: _Staged, live: Fib) -> None:
         """Put the new table in the place of the one in use."""
-        for entry in live.where(_stays if self.replace else lambda _: True):
+        for entry in reversed(live.where(_stays if self.replace else lambda _: True)):
             if _place(entry[0], entry[1], entry[2].metric) not in staged.replaced:
-                staged.fib.load([entry])
+                _put_first(staged.fib, *entry)
         for route, count in live.uses():
             if route.crossing is not None:
                 route.crossing.routes -= count
@@ -295,6 +307,14 @@ class RouteLoad:
             if self._leaving:
                 return False
         return True
+
+
+def _put_first(fib: Fib, prefix: int, length: int, route: Route) -> None:
+    """Take in `route` before those of the same prefix and metric, for it is older."""
+    later = [other for other in fib.exact(prefix, length) if other.metric == route.metric]
+    for other in later:
+        fib.unlink(prefix, length, other)
+    fib.load([(prefix, length, other) for other in (route, *later)])
 
 
 def _place(prefix: int, length: int, metric: int) -> int:

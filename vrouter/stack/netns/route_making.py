@@ -55,9 +55,11 @@ class RouteMaking(Tables):
         onlink: bool = False,
         nexthops: Sequence[Mapping[str, Any]] | None = None,
         nhid: int | None = None,
+        links: Sequence[fib.Fib] | None = None,
     ) -> Route:
         """A route of `family` that is in no table yet; OSError with Linux's errno, or ValueError, when it cannot be. A
-        short-cut (`netns`) that nobody uses is to be forgotten again (`forget_unused_crossings`)."""
+        short-cut (`netns`) that nobody uses is to be forgotten again (`forget_unused_crossings`). `links` are tables
+        whose routes to a link may hold its gateway (None: main)."""
         kind = ROUTE_TYPES.get(type)
         if kind is None:
             raise OSError(errno.EINVAL, f"no route type {type!r}: {', '.join(ROUTE_TYPES)}")
@@ -97,10 +99,12 @@ class RouteMaking(Tables):
         if nexthops is not None:
             if not 0 < len(nexthops) <= MAX_HOPS:
                 raise OSError(errno.EINVAL, f"a route has 1 to {MAX_HOPS} next hops")
-            return multipath_route(family, [self.make_hop(family, **hop) for hop in nexthops], **attributes)
+            return multipath_route(
+                family, [self.make_hop(family, **hop, links=links) for hop in nexthops], **attributes
+            )
         if not ways:
             raise OSError(errno.EINVAL, "a route needs via, dev or netns")
-        hop = self.make_hop(family, via=via, dev=dev, onlink=onlink)
+        hop = self.make_hop(family, via=via, dev=dev, onlink=onlink, links=links)
         usual = "global" if hop.via >= 0 else "link"
         if scope is not None and (scope not in SCOPES or (hop.via >= 0 and scope != "global")):
             raise OSError(errno.EINVAL, f"a route by a gateway has scope global, not {scope}")
@@ -114,6 +118,7 @@ class RouteMaking(Tables):
         dev: str | None = None,
         weight: int | None = None,
         onlink: bool = False,
+        links: Sequence[fib.Fib] | None = None,
     ) -> NextHop:
         """A next hop: by gateway, by device, or both. With `onlink` the gateway is believed to be on the link of `dev`,
         whatever the addresses say. OSError ENODEV, EINVAL, ENETUNREACH, and ENODEV for a link-local gateway without a
@@ -132,7 +137,7 @@ class RouteMaking(Tables):
             raise OSError(errno.EINVAL, f"gateway {via} is of another family: not supported")
         if onlink and device is None:
             raise OSError(errno.EINVAL, "onlink needs dev")
-        return NextHop(*self._check_gateway(family, gateway, device, onlink), weight, onlink)
+        return NextHop(*self._check_gateway(family, gateway, device, onlink, links), weight, onlink)
 
     def check_route(self, route: Route) -> None:
         """Whether `route`, made some time ago, may still be put into a table; OSError when not."""
@@ -178,7 +183,9 @@ class RouteMaking(Tables):
             raise OSError(errno.EINVAL, f"{src} is not an address of namespace {self.name!r}")
         return source
 
-    def _check_gateway(self, family: int, gateway: int, dev: Device | None, onlink: bool) -> tuple[int, Device]:
+    def _check_gateway(
+        self, family: int, gateway: int, dev: Device | None, onlink: bool, links: Sequence[fib.Fib] | None
+    ) -> tuple[int, Device]:
         """(gateway, the device by which it is reached directly): recursion is refused when the route is made."""
         ip = self.ip(family)
         text = addr.format_address(gateway, family)
@@ -195,10 +202,11 @@ class RouteMaking(Tables):
         for candidate in self.devices.values() if dev is None else (dev,):
             if candidate.kind != "lo" and ip.on_link(candidate, gateway):
                 return gateway, candidate
-        found = ip.lookup(gateway) if dev is None else ip.main.lookup_via(gateway, dev)
-        if found is not None and found.type == fib.UNICAST and found.via < 0 and found.dev not in (None, self.lo):
-            assert found.dev is not None
-            return gateway, found.dev  # by a route to its link, without an address there
+        for table in (ip.main,) if links is None else links:
+            found = table.lookup(gateway) if dev is None else table.lookup_via(gateway, dev)
+            if found is not None and found.type == fib.UNICAST and found.via < 0 and found.dev not in (None, self.lo):
+                assert found.dev is not None
+                return gateway, found.dev  # by a route to its link, without an address there
         where = f"on device {dev.name!r}" if dev is not None else f"in namespace {self.name!r}"
         raise OSError(errno.ENETUNREACH, f"gateway {text} is not on a link {where}")
 
