@@ -53,7 +53,6 @@ _MACHINES: Final = (
     transitions.role_transition,
     machines.state_transition,
     machines.topology_change,
-    machines.port_transmit,
 )
 
 
@@ -196,7 +195,7 @@ class SpanningTree:
         self.run()
 
     def run(self) -> None:
-        """Let every machine make its transitions until none has any."""
+        """Let every machine make its transitions until none has any; what is sent says how it ended."""
         busy = True
         while busy:
             busy = False
@@ -207,6 +206,10 @@ class SpanningTree:
             if any(p.reselect for p in self.ports):
                 self._select_roles()
                 busy = True
+            if not busy:
+                for p in self.ports:
+                    while machines.port_transmit(self, p):
+                        pass
 
     def note_change(self) -> None:
         """One more change of the topology."""
