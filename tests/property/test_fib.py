@@ -1,10 +1,13 @@
 """The routing table beside a slow, obvious twin: for both families, interpreted and compiled."""
 
+from random import Random
 from types import SimpleNamespace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.full_table import ipv4_prefixes, ipv6_prefixes
+from tests.twins import both_twins
 from vrouter.stack.device import Device
 from vrouter.stack.l3.fib import Entry, Fib, Route
 from vrouter.stack.l3.lpm import Lpm
@@ -144,15 +147,62 @@ def check(bits: int, index: type[Lpm], todo: list[tuple[object, ...]], probes: l
     assert sum(routes._uses) == len({entry[:2] for entry in twin.entries}) == len(routes._index)
 
 
+@both_twins
 @settings(max_examples=300)
 @given(todo=steps(ADDRESSES4, LENGTHS4), probes=st.lists(ADDRESSES4, max_size=5))
-def test_the_table_of_ipv4_answers_as_a_scan_of_all_routes(todo: list[tuple[object, ...]], probes: list[int]) -> None:
+def test_the_table_of_ipv4_answers_as_a_scan_of_all_routes(
+    index: type[Lpm], todo: list[tuple[object, ...]], probes: list[int]
+) -> None:
     """RFC 1812 5.2.4.3: longest match, then metric, over routes whose device is ready, after any changes."""
-    check(32, Lpm, todo, probes)
+    check(32, index, todo, probes)
 
 
+@both_twins
 @settings(max_examples=300)
 @given(todo=steps(ADDRESSES6, LENGTHS6), probes=st.lists(ADDRESSES6, max_size=5))
-def test_the_table_of_ipv6_answers_as_a_scan_of_all_routes(todo: list[tuple[object, ...]], probes: list[int]) -> None:
+def test_the_table_of_ipv6_answers_as_a_scan_of_all_routes(
+    index: type[Lpm], todo: list[tuple[object, ...]], probes: list[int]
+) -> None:
     """The same with 128 bits, and zones above them (RFC 4007)."""
-    check(128, Lpm, todo, probes)
+    check(128, index, todo, probes)
+
+
+@both_twins
+def test_a_table_of_many_prefixes_answers_as_a_dictionary(index: type[Lpm]) -> None:
+    """Where the small examples do not reach: thousands of prefixes come, change and go, and no other is disturbed."""
+    rng = Random(5)
+    for bits, drawn in ((32, ipv4_prefixes(90_000)), (128, ipv6_prefixes(90_000))):
+        ways = [(Route(4, metric=n),) for n in range(300)]
+        table, twin = index(bits, ways), {}
+        for prefix, length in drawn:
+            number = rng.randrange(300)
+            assert table.insert(prefix, length, number) == -1
+            twin[length, prefix] = number
+        for prefix, length in rng.sample(drawn, 60_000):
+            assert table.insert(prefix, length, 0) == table.get(prefix, length) == twin[length, prefix]
+            if rng.random() < 0.8:
+                table.delete(prefix, length)
+                del twin[length, prefix]
+                assert table.get(prefix, length) == -1
+            else:
+                table.replace(prefix, length, 7)
+                twin[length, prefix] = 7
+        assert len(table) == len(twin)
+        assert [(length, prefix, number) for prefix, length, number in table] == [
+            (*key, number) for key, number in sorted(twin.items())
+        ]
+        assert sorted(table.find({7, 8})) == sorted(
+            (prefix, length, number) for (length, prefix), number in twin.items() if number in (7, 8)
+        )
+        for prefix, length in rng.sample(drawn, 3000):
+            dst = prefix | rng.getrandbits(bits - length)
+            found = None
+            for longest in range(bits, -1, -1):
+                number = twin.get((longest, dst >> bits - longest << bits - longest))
+                if number is not None:
+                    found = ways[number][0]
+                    break
+            assert table.lookup(dst) is found
+        for length, prefix in list(twin):
+            table.delete(prefix, length)
+        assert (len(table), list(table), table.lookup(1)) == (0, [], None)

@@ -74,7 +74,12 @@ def _fault(error: Exception) -> Failure:
 def _run(argv: list[str]) -> int:
     arguments = parse(argv, {name: verb.options for name, verb in VERBS.items()})
     if arguments.has("version"):
-        print(f'{{"version":"{__version__}"}}' if arguments.has("json") else f"vrouter {__version__}")
+        from vrouter.stack.l3.fib import COMPILED  # not with every verb: it loads the stack
+
+        built = "compiled" if COMPILED else "pure Python"
+        compiled = "true" if COMPILED else "false"
+        text = f"vrouter {__version__} ({built})"
+        print(f'{{"version":"{__version__}","compiled":{compiled}}}' if arguments.has("json") else text)
         return 0
     verb = VERBS.get(arguments.verb)
     if verb is None:

@@ -16,6 +16,7 @@ from vrouter.cli.arguments import EVERYWHERE, Option, parse
 from vrouter.cli.failure import Failure
 from vrouter.cli.main import main
 from vrouter.cli.verbs import UNBUILT, VERBS, help_of, overview
+from vrouter.stack.l3.fib import COMPILED
 
 SHOW_WHAT = "show what? netns, devices, addresses, routes, neighbors, sockets, crossings, drops, stats, config"
 WRONG = [
@@ -193,11 +194,11 @@ def test_help_tells_of_every_verb_and_option(capsys: pytest.CaptureFixture[str])
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--version` prints the program's name and version."""
+    """`--version` prints the program's name and version, and whether its compiled parts are there."""
     assert main(["--version", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"version": __version__}
+    assert json.loads(capsys.readouterr().out) == {"version": __version__, "compiled": COMPILED}
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"vrouter {__version__}\n"
+    assert capsys.readouterr().out == f"vrouter {__version__} ({'compiled' if COMPILED else 'pure Python'})\n"
 
 
 async def test_a_client_verb_does_not_load_the_router(cli: Cli) -> None:

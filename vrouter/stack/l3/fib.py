@@ -8,7 +8,8 @@ routes back with it (5.3.12.4), for nothing was taken away. Type of service is n
 
 A `Route` says what is done with a packet and never changes; it does not know its prefix, so that the million prefixes
 of a full table share the few routes that there are. The routes of one prefix, in order of metric, then of arrival, are
-its *way*; nearly all ways have one route. Each way that is in use has a number, and `lpm` finds the numbers.
+its *way*; nearly all ways have one route. Each way that is in use has a number, and `lpm` finds the numbers, or `_lpm`
+where it was compiled (`COMPILED`).
 
 Big tables are loaded and given back in pieces (`load`, `shrink`); a whole table is replaced by putting another `Fib` in
 its place.
@@ -27,6 +28,15 @@ from vrouter.stack.l3.lpm import Lpm
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l3.multipath import Multipath
+
+INDEX: type[Lpm] = Lpm  # what finds prefixes in a table
+try:
+    from vrouter.stack.l3._lpm import Lpm as _Compiled
+except ImportError:
+    pass  # built without
+else:
+    INDEX = _Compiled
+COMPILED: Final = INDEX is not Lpm
 
 # Linux's RTN_ numbers.
 UNICAST: Final = 1
@@ -230,7 +240,7 @@ class Fib:
         "lookup_via",
     )
 
-    def __init__(self, bits: int = 32, index: type[Lpm] = Lpm) -> None:
+    def __init__(self, bits: int = 32, index: type[Lpm] = INDEX) -> None:
         self.bits = bits
         self.generation = 0
         self._count = 0
@@ -286,7 +296,13 @@ class Fib:
 
     def where(self, choose: Callable[[Route], bool]) -> list[Entry]:
         """The routes that `choose` says yes to, with their prefixes, in the table's order."""
-        return self._entries({route for route in self._routes if choose(route)})
+        routes = {route for route in self._routes if choose(route)}
+        return [
+            (prefix, length, route)
+            for prefix, length, number in self._having(routes)
+            for route in self._ways[number]
+            if route in routes
+        ]
 
     def intern(self, route: Route) -> Route:
         """The route of this table that says the same as `route`, or `route` when there is none."""
@@ -489,18 +505,26 @@ class Fib:
 
     def _take(self, chosen: Iterable[Route]) -> list[Entry]:
         """Take out these routes of all prefixes."""
-        found = self._entries(set(chosen))
-        for prefix, length, route in found:
-            self.unlink(prefix, length, route)
-        return found
-
-    def _entries(self, routes: set[Route]) -> list[Entry]:
-        return [
+        routes = set(chosen)
+        places = self._having(routes)
+        found = [
             (prefix, length, route)
-            for prefix, length, number in self._having(routes)
+            for prefix, length, number in places
             for route in self._ways[number]
             if route in routes
         ]
+        left = {
+            number: tuple([route for route in self._ways[number] if route not in routes]) for _, _, number in places
+        }
+        for prefix, length, number in places:
+            if left[number]:
+                self._exchange(prefix, length, number, left[number])
+            else:
+                self._index.delete(prefix, length)
+                self._release(number)
+        self._count -= len(found)
+        self.generation += len(found)
+        return found
 
     def _having(self, routes: set[Route]) -> list[tuple[int, int, int]]:
         """(prefix, length, number) of those whose way has one of `routes`, in the table's order. Looks through the

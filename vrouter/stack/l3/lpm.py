@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 
 TOP_BITS: Final = {32: 16, 128: 32}
 ZONE_BITS: Final = {32: 0, 128: 32}
-_FEW: Final = 32  # a block of so few entries is looked through for the lengths that it still has
 
 
 class Lpm:
     """Prefixes of addresses of `bits` width (32 or 128), each with a number: the index in `ways` of its routes."""
 
-    __slots__ = ("_bits", "_blocks", "_count", "_low", "_marker", "_shifts", "_short", "_ways", "_width")
+    __slots__ = ("_bits", "_blocks", "_count", "_low", "_marker", "_shapes", "_shifts", "_short", "_ways", "_width")
 
     def __init__(self, bits: int, ways: list[tuple[Route, ...]]) -> None:
         self._bits = bits
@@ -42,8 +41,8 @@ class Lpm:
         self._marker = 1 << self._width
         self._low = bits - TOP_BITS[bits]
         self._count = 0
-        # Of each top: how far to shift an address for each length, longest first, and key -> number.
-        self._blocks: dict[int, tuple[tuple[int, ...], dict[int, int]]] = {}
+        self._blocks: dict[int, dict[int, int]] = {}  # of each top: key -> number
+        self._shapes: dict[int, tuple[int, ...]] = {}  # and how far to shift an address for its lengths, longest first
         self._short: dict[int, int] = {}
         self._shifts: tuple[int, ...] = ()  # of a top, for the short ones
 
@@ -56,10 +55,10 @@ class Lpm:
         ways = self._ways
         marked = dst + self._marker
         top = marked >> self._low
-        block = self._blocks.get(top)
-        if block is not None:
-            entries = block[1]
-            for shift in block[0]:
+        shifts = self._shapes.get(top)
+        if shifts is not None:
+            entries = self._blocks[top]
+            for shift in shifts:
                 number = entries.get(marked >> shift)
                 if number is not None:
                     for route in ways[number]:
@@ -89,9 +88,8 @@ class Lpm:
     def _matching(self, dst: int) -> Iterator[int]:
         marked = dst + self._marker
         top = marked >> self._low
-        shifts, entries = self._blocks.get(top, ((), {}))
-        for shift in shifts:
-            if (number := entries.get(marked >> shift)) is not None:
+        for shift in self._shapes.get(top, ()):
+            if (number := self._blocks[top].get(marked >> shift)) is not None:
                 yield number
         for shift in self._shifts:
             if (number := self._short.get(top >> shift)) is not None:
@@ -109,7 +107,7 @@ class Lpm:
         if shift >= self._low:
             return self._short.get(key, -1)
         block = self._blocks.get(marked >> self._low)
-        return -1 if block is None else block[1].get(key, -1)
+        return -1 if block is None else block.get(key, -1)
 
     def insert(self, prefix: int, length: int, number: int) -> int:
         """Give a prefix its `number` and return -1; one that has a number keeps it, and it is returned. OSError EINVAL
@@ -123,14 +121,15 @@ class Lpm:
             top = marked >> self._low
             block = self._blocks.get(top)
             if block is None:
-                self._blocks[top] = (shift,), {key: number}
+                self._blocks[top] = {key: number}
+                self._shapes[top] = (shift,)
             else:
-                there = block[1].get(key)
+                there = block.get(key)
                 if there is not None:
                     return there
-                block[1][key] = number
-                if shift not in block[0]:
-                    self._blocks[top] = tuple(sorted((*block[0], shift))), block[1]
+                block[key] = number
+                if shift not in self._shapes[top]:
+                    self._shapes[top] = tuple(sorted((*self._shapes[top], shift)))
         else:
             there = self._short.get(key)
             if there is not None:
@@ -146,7 +145,7 @@ class Lpm:
         """Give a prefix that has a number another one."""
         marked = prefix + self._marker
         shift = self._bits - length
-        entries = self._blocks[marked >> self._low][1] if shift < self._low else self._short
+        entries = self._blocks[marked >> self._low] if shift < self._low else self._short
         entries[marked >> shift] = number
 
     def delete(self, prefix: int, length: int) -> None:
@@ -156,16 +155,16 @@ class Lpm:
         self._count -= 1
         if shift >= self._low:
             del self._short[marked >> shift]
-            if len(self._short) <= _FEW:
+            if _is_due(len(self._short)):
                 self._shifts = self._lengths_left(self._short, self._low)
             return
         top = marked >> self._low
-        entries = self._blocks[top][1]
+        entries = self._blocks[top]
         del entries[marked >> shift]
         if not entries:
-            del self._blocks[top]
-        elif len(entries) <= _FEW:
-            self._blocks[top] = self._lengths_left(entries, 0), entries
+            del self._blocks[top], self._shapes[top]
+        elif _is_due(len(entries)):
+            self._shapes[top] = self._lengths_left(entries, 0)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         """(prefix, length, number) in the order of length and prefix; what changes meanwhile may be missed."""
@@ -176,13 +175,12 @@ class Lpm:
         tops = sorted(self._blocks)
         for shift in range(self._low - 1, -1, -1):
             for top in tops:
-                block = self._blocks.get(top)
-                if block is not None and shift in block[0]:
-                    yield from self._of_length(block[1], shift)
+                if shift in self._shapes.get(top, ()):
+                    yield from self._of_length(self._blocks[top], shift)
 
     def find(self, numbers: set[int]) -> Iterator[tuple[int, int, int]]:
         """(prefix, length, number) of what has one of these numbers, in no order; nothing may change meanwhile."""
-        for entries in (self._short, *(entries for _, entries in self._blocks.values())):
+        for entries in (self._short, *self._blocks.values()):
             for key, number in entries.items():
                 if number in numbers:
                     length = key.bit_length() - 1 - self._width + self._bits
@@ -193,7 +191,8 @@ class Lpm:
         now. (The numbers' uses are not counted down: for tables that nobody looks anything up in any more.)"""
         blocks = self._blocks
         while count > 0 and blocks:
-            entries = blocks.popitem()[1][1]
+            top, entries = blocks.popitem()
+            del self._shapes[top]
             self._count -= len(entries)
             count -= len(entries)
         if count > 0:
@@ -212,3 +211,9 @@ class Lpm:
     def _lengths_left(self, entries: dict[int, int], base: int) -> tuple[int, ...]:
         """The shifts of the keys in `entries`, those of an address moved down by `base` bits."""
         return tuple(sorted({self._width + 1 - key.bit_length() - base for key in entries}))
+
+
+def _is_due(count: int) -> bool:
+    """Whether a block that has shrunk to `count` entries is looked through for the lengths that it still has: at each
+    power of two, which is a step or two for each entry that went."""
+    return not count & (count - 1)

@@ -1,0 +1,1 @@
+from vrouter.stack.l3.lpm import Lpm as Lpm

@@ -1,0 +1,583 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""`lpm`, compiled: the same calls, the same answers. Its docstrings hold here as well; this is how it is done in C.
+
+Prefixes of up to 64 bits without a zone are slots of 16 bytes in hash tables with open addressing: the prefix, its
+length and its number. So are blocks, which know by a mask what longer lengths their top has. Once there are many slots
+they are spread over `SHARDS` tables, so that none ever grows by more than a small part of the whole. What is longer or
+has a zone (host routes, link-local prefixes) is in a dictionary, as in `lpm`; there is little of it.
+"""
+
+import errno
+
+from cpython.list cimport PyList_GET_ITEM
+from cpython.long cimport PyLong_AsUnsignedLongLong
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+cdef extern from *:
+    int __builtin_clzll(unsigned long long) nogil
+    void __builtin_prefetch(void*) nogil
+
+cdef enum:
+    SHARDS = 64
+    MANY = 65536  # slots in one table, before they are spread
+    BUCKETS = 4096
+    PART_BITS = 3  # of a block, by these bits behind the top
+
+cdef struct Slot:
+    uint64_t prefix  # its first bits, from the top down
+    uint32_t number  # of a block: its place among the blocks
+    uint32_t tag  # 0: nothing here; otherwise the length and 1
+
+cdef struct Shard:
+    Slot* slots
+    uint32_t mask  # one less than the number of slots
+    uint32_t used
+
+cdef struct Part:  # of a block
+    uint64_t prefix
+    uint32_t lengths  # bit n: there are prefixes n + 1 bits longer than the top, or were since it was last empty
+    uint32_t members  # how many prefixes lie in it, or it in them; 0: nothing here
+
+cdef struct Parts:
+    Part* parts
+    uint32_t mask
+    uint32_t used
+
+
+cdef inline uint64_t _mask(int length) noexcept nogil:
+    return <uint64_t>0 if length == 0 else ~<uint64_t>0 << (64 - length)
+
+
+cdef inline uint64_t _hash(uint64_t prefix, uint32_t tag) noexcept nogil:
+    cdef uint64_t h = (prefix ^ tag * <uint64_t>0x9E3779B97F4A7C15) * <uint64_t>0xD6E8FEB86659FD93
+    h ^= h >> 32
+    h *= <uint64_t>0xD6E8FEB86659FD93
+    return h ^ h >> 29
+
+
+cdef inline Slot* _seek(Shard* shard, uint64_t h, uint64_t prefix, uint32_t tag) noexcept nogil:
+    cdef uint32_t at = <uint32_t>h & shard.mask
+    cdef Slot* slot
+    if shard.slots == NULL:
+        return NULL
+    while True:
+        slot = &shard.slots[at]
+        if slot.tag == tag and slot.prefix == prefix:
+            return slot
+        if slot.tag == 0:
+            return NULL
+        at = (at + 1) & shard.mask
+
+
+cdef inline void _place(Shard* shard, uint64_t h, Slot new) noexcept nogil:
+    cdef uint32_t at = <uint32_t>h & shard.mask
+    while shard.slots[at].tag:
+        at = (at + 1) & shard.mask
+    shard.slots[at] = new
+    shard.used += 1
+
+
+cdef int _put(Shard* shard, uint64_t h, uint64_t prefix, uint32_t tag, uint32_t number) except -1:
+    """Fill a new slot."""
+    cdef Slot* slots = shard.slots
+    cdef Slot new
+    cdef uint32_t at, room
+    if slots == NULL or shard.used >= (shard.mask + 1) // 4 * 3:
+        room = 0 if slots == NULL else shard.mask + 1
+        shard.slots = <Slot*>calloc(2 * room if room else 8, sizeof(Slot))
+        if shard.slots == NULL:
+            shard.slots = slots
+            raise MemoryError
+        shard.mask = 2 * room - 1 if room else 7
+        shard.used = 0
+        for at in range(room):
+            if slots[at].tag:
+                _place(shard, _hash(slots[at].prefix, slots[at].tag), slots[at])
+        free(slots)
+    new.prefix, new.tag, new.number = prefix, tag, number
+    _place(shard, h, new)
+    return 0
+
+
+cdef void _drop(Shard* shard, Slot* slot) noexcept nogil:
+    """Empty a slot; those behind it that it kept from their place move up."""
+    cdef uint32_t hole = <uint32_t>(slot - shard.slots)
+    cdef uint32_t at = hole
+    cdef uint32_t home
+    while True:
+        at = (at + 1) & shard.mask
+        if shard.slots[at].tag == 0:
+            break
+        home = <uint32_t>_hash(shard.slots[at].prefix, shard.slots[at].tag) & shard.mask
+        if ((at - home) & shard.mask) >= ((at - hole) & shard.mask):
+            shard.slots[hole] = shard.slots[at]
+            hole = at
+    shard.slots[hole].tag = 0
+    shard.used -= 1
+
+
+cdef inline Part* _part_at(Parts* table, uint64_t prefix) noexcept nogil:
+    """That part, or where it is to be."""
+    cdef uint32_t at = <uint32_t>_hash(prefix, 0) & table.mask
+    while table.parts[at].members and table.parts[at].prefix != prefix:
+        at = (at + 1) & table.mask
+    return &table.parts[at]
+
+
+cdef int _grow(Parts* table) except -1:
+    cdef Part* old = table.parts
+    cdef uint32_t room = 0 if old == NULL else table.mask + 1
+    cdef uint32_t at
+    table.parts = <Part*>calloc(2 * room if room else 8, sizeof(Part))
+    if table.parts == NULL:
+        table.parts = old
+        raise MemoryError
+    table.mask = 2 * room - 1 if room else 7
+    for at in range(room):
+        if old[at].members:
+            _part_at(table, old[at].prefix)[0] = old[at]
+    free(old)
+    return 0
+
+
+cdef void _close(Parts* table, Part* part) noexcept nogil:
+    """As `_drop`, for a part without members."""
+    cdef uint32_t hole = <uint32_t>(part - table.parts)
+    cdef uint32_t at = hole
+    cdef uint32_t home
+    while True:
+        at = (at + 1) & table.mask
+        if not table.parts[at].members:
+            break
+        home = <uint32_t>_hash(table.parts[at].prefix, 0) & table.mask
+        if ((at - home) & table.mask) >= ((at - hole) & table.mask):
+            table.parts[hole] = table.parts[at]
+            hole = at
+    table.parts[hole].members = 0
+    table.used -= 1
+
+
+cdef class Lpm:
+    cdef list _ways
+    cdef int _bits, _width, _top_bits, _spare
+    cdef object _marker, _limit
+    cdef Shard _tops  # prefixes no longer than a top
+    cdef Parts _parts
+    cdef Shard* _shards  # 1 or SHARDS
+    cdef int _shard_count
+    cdef uint64_t _short  # bit n: there are prefixes of n + 1 bits that are no longer than a top
+    cdef int _popular  # the length of most prefixes
+    cdef uint64_t _counts[65]  # prefixes in slots by length
+    cdef dict _wide  # key -> number, as in lpm
+    cdef tuple _wide_shifts  # of those longer than 64 bits without a zone
+    cdef tuple _zoned_shifts
+
+    def __cinit__(self, int bits, list ways):
+        self._bits = bits
+        self._ways = ways
+        self._top_bits = 16 if bits == 32 else 32
+        self._width = bits + (0 if bits == 32 else 32)
+        self._spare = 64 - bits if bits == 32 else 0
+        one = int(1)  # not C's: it is shifted further than C can
+        self._marker = one << self._width
+        self._limit = (one << (64 - self._spare)) - 1
+        self._wide = {}
+        self._wide_shifts = ()
+        self._zoned_shifts = ()
+        self._shards = <Shard*>calloc(1, sizeof(Shard))
+        if self._shards == NULL:
+            raise MemoryError
+        self._shard_count = 1
+
+    def __dealloc__(self):
+        cdef int n
+        if self._shards != NULL:
+            for n in range(self._shard_count):
+                free(self._shards[n].slots)
+            free(self._shards)
+        free(self._tops.slots)
+        free(self._parts.parts)
+
+    def __len__(self):
+        cdef uint64_t count = len(self._wide)
+        cdef int length
+        for length in range(65):
+            count += self._counts[length]
+        return count
+
+    cdef inline Shard* _shard(self, uint64_t h, int length) noexcept nogil:
+        return &self._tops if length <= self._top_bits else &self._shards[(h >> 58) & (self._shard_count - 1)]
+
+    cdef inline Slot* _find(self, uint64_t prefix, int length) noexcept nogil:
+        cdef uint64_t h = _hash(prefix, length + 1)
+        return _seek(self._shard(h, length), h, prefix, length + 1)
+
+    cdef int _spread(self) except -1:
+        """There are many slots now: from one table into `SHARDS`."""
+        cdef Shard* old = self._shards
+        cdef Shard* shards = <Shard*>calloc(SHARDS, sizeof(Shard))
+        cdef uint64_t h
+        cdef uint32_t at
+        cdef Slot* slot
+        if shards == NULL:
+            raise MemoryError
+        for at in range(old.mask + 1):
+            slot = &old.slots[at]
+            if slot.tag:
+                h = _hash(slot.prefix, slot.tag)
+                _put(&shards[(h >> 58) & (SHARDS - 1)], h, slot.prefix, slot.tag, slot.number)
+        self._shards, self._shard_count = shards, SHARDS
+        free(old.slots)
+        free(old)
+        return 0
+
+    cdef int _enter_parts(self, uint64_t prefix, int length) except -1:
+        """One more prefix that is longer than the top."""
+        cdef int more = length - self._top_bits
+        cdef int bits = self._top_bits + PART_BITS
+        cdef uint64_t first = prefix & _mask(bits)
+        cdef uint32_t n
+        cdef Part* part
+        for n in range(1 if more >= PART_BITS else 1 << (PART_BITS - more)):
+            if self._parts.used >= (self._parts.mask + 1) // 4 * 3:
+                _grow(&self._parts)
+            part = _part_at(&self._parts, first + (<uint64_t>n << (64 - bits)))
+            if not part.members:
+                part.prefix, part.lengths = first + (<uint64_t>n << (64 - bits)), 0
+                self._parts.used += 1
+            part.lengths |= <uint32_t>1 << (more - 1)
+            part.members += 1
+        return 0
+
+    cdef void _leave_parts(self, uint64_t prefix, int length) noexcept nogil:
+        cdef int more = length - self._top_bits
+        cdef int bits = self._top_bits + PART_BITS
+        cdef uint64_t first = prefix & _mask(bits)
+        cdef uint32_t n
+        cdef Part* part
+        for n in range(1 if more >= PART_BITS else 1 << (PART_BITS - more)):
+            part = _part_at(&self._parts, first + (<uint64_t>n << (64 - bits)))
+            part.members -= 1
+            if not part.members:
+                _close(&self._parts, part)
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    cdef inline int _split(self, object address, uint64_t* first) except -1:
+        """The first 64 bits of an address; 1 when it has a zone, or is none."""
+        cdef object high = address if self._spare else address >> 64
+        if not 0 <= high <= self._limit:
+            return 1
+        first[0] = PyLong_AsUnsignedLongLong(high) << self._spare
+        return 0
+
+    cdef inline uint64_t _long_lengths(self, uint64_t first) noexcept nogil:
+        """Bit n: prefixes of n + 1 bits are to be tried, longer than a top."""
+        cdef Part* part
+        if self._parts.parts == NULL:
+            return 0
+        part = _part_at(&self._parts, first & _mask(self._top_bits + PART_BITS))
+        return <uint64_t>part.lengths << self._top_bits if part.members else 0
+
+    cdef inline object _ready(self, uint32_t number):
+        """The first route of a way that is ready, or None."""
+        cdef object way = <object>PyList_GET_ITEM(self._ways, number)
+        cdef object route
+        cdef Py_ssize_t at
+        for at in range(PyTuple_GET_SIZE(way)):
+            route = <object>PyTuple_GET_ITEM(way, at)
+            if route.gate.ready:
+                return route
+        return None
+
+    cdef object _look_wide(self, object dst, tuple shifts):
+        cdef object marked = dst + self._marker
+        cdef object found
+        for shift in shifts:
+            number = self._wide.get(marked >> shift)
+            if number is not None:
+                found = self._ready(number)
+                if found is not None:
+                    return found
+        return None
+
+    def lookup(self, object dst):
+        cdef uint64_t first = 0
+        cdef uint64_t lengths, rest, h
+        cdef uint64_t hashes[64]
+        cdef int length
+        cdef Shard* shard
+        cdef Slot* slot
+        cdef object found
+        if self._split(dst, &first):
+            return self._look_wide(dst, self._zoned_shifts)
+        if self._wide_shifts:
+            found = self._look_wide(dst, self._wide_shifts)
+            if found is not None:
+                return found
+        h = _hash(first & _mask(self._popular), self._popular + 1)
+        shard = self._shard(h, self._popular)
+        __builtin_prefetch(&shard.slots[<uint32_t>h & shard.mask])
+        lengths = rest = self._long_lengths(first)
+        while rest:  # big tables are in no cache of the processor's: what may be wanted is fetched at the same time
+            length = 64 - __builtin_clzll(rest)
+            rest ^= <uint64_t>1 << (length - 1)
+            hashes[length - 1] = h = _hash(first & _mask(length), length + 1)
+            shard = self._shard(h, length)
+            __builtin_prefetch(&shard.slots[<uint32_t>h & shard.mask])
+        while lengths:
+            length = 64 - __builtin_clzll(lengths)
+            lengths ^= <uint64_t>1 << (length - 1)
+            h = hashes[length - 1]
+            slot = _seek(self._shard(h, length), h, first & _mask(length), length + 1)
+            if slot != NULL:
+                found = self._ready(slot.number)
+                if found is not None:
+                    return found
+        lengths = self._short
+        while lengths:
+            length = 64 - __builtin_clzll(lengths)
+            lengths ^= <uint64_t>1 << (length - 1)
+            slot = self._find(first & _mask(length), length)
+            if slot != NULL:
+                found = self._ready(slot.number)
+                if found is not None:
+                    return found
+        if self._counts[0]:
+            return self._ready(self._find(0, 0).number)
+        return None
+
+    def lookup_via(self, object dst, object dev):
+        if dev.ready:
+            for number in self._matching(dst):
+                for route in self._ways[number]:
+                    if route.dev is dev:
+                        return route
+                    if route.nexthops is not None:
+                        member = route.nexthops.by_device(dev)
+                        if member is not None:
+                            return member
+        return None
+
+    cdef list _matching(self, object dst):
+        cdef list found = []
+        cdef uint64_t first = 0
+        cdef int length
+        cdef Slot* slot
+        cdef bint is_zoned = self._split(dst, &first)
+        marked = dst + self._marker
+        for shift in self._zoned_shifts if is_zoned else self._wide_shifts:
+            number = self._wide.get(marked >> shift)
+            if number is not None:
+                found.append(number)
+        if not is_zoned:
+            for length in range(64, -1, -1):
+                if self._counts[length]:
+                    slot = self._find(first & _mask(length), length)
+                    if slot != NULL:
+                        found.append(slot.number)
+        return found
+
+    # -- changes --------------------------------------------------------------------------------------------------
+
+    cdef int _locate(self, object prefix, int length, uint64_t* first) except -1:
+        """Where a prefix belongs: 0 in a slot, 1 in the dictionary, 2 nowhere, for it is none."""
+        cdef int shift = self._bits - length
+        if not 0 <= length <= self._bits:
+            return 2
+        if self._split(prefix, first) or length > 64:
+            marked = prefix + self._marker
+            return 1 if marked >> shift << shift == marked and marked >> self._width == 1 else 2
+        if first[0] & ~_mask(length) or (not self._spare and prefix & 0xFFFFFFFFFFFFFFFF):
+            return 2
+        return 0
+
+    def get(self, object prefix, int length):
+        cdef uint64_t first = 0
+        cdef int where = self._locate(prefix, length, &first)
+        cdef Slot* slot
+        if where == 0:
+            slot = self._find(first, length)
+            return -1 if slot == NULL else slot.number
+        return -1 if where == 2 else self._wide.get((prefix + self._marker) >> (self._bits - length), -1)
+
+    def insert(self, object prefix, int length, object number):
+        cdef uint64_t first = 0
+        cdef uint64_t h
+        cdef int where = self._locate(prefix, length, &first)
+        cdef Slot* slot
+        if where == 2:
+            raise OSError(errno.EINVAL, "not a prefix of an address")
+        if where == 1:
+            return self._insert_wide(prefix, length, number)
+        h = _hash(first, length + 1)
+        slot = _seek(self._shard(h, length), h, first, length + 1)
+        if slot != NULL:
+            return slot.number
+        if length > self._top_bits and self._shard_count == 1 and self._shards[0].used >= MANY:
+            self._spread()
+        _put(self._shard(h, length), h, first, length + 1, number)
+        self._counts[length] += 1
+        if self._counts[length] > self._counts[self._popular]:
+            self._popular = length
+        if length > self._top_bits:
+            self._enter_parts(first, length)
+        elif length:
+            self._short |= <uint64_t>1 << (length - 1)
+        return -1
+
+    cdef object _insert_wide(self, object prefix, int length, object number):
+        cdef int shift = self._bits - length
+        key = (prefix + self._marker) >> shift
+        there = self._wide.get(key)
+        if there is not None:
+            return there
+        self._wide[key] = number
+        if prefix >> 128:
+            if shift not in self._zoned_shifts:
+                self._zoned_shifts = tuple(sorted((*self._zoned_shifts, shift)))
+        elif shift not in self._wide_shifts:
+            self._wide_shifts = tuple(sorted((*self._wide_shifts, shift)))
+        return -1
+
+    def replace(self, object prefix, int length, object number):
+        cdef uint64_t first = 0
+        if self._locate(prefix, length, &first) == 0:
+            self._find(first, length).number = number
+        else:
+            self._wide[(prefix + self._marker) >> (self._bits - length)] = number
+
+    def delete(self, object prefix, int length):
+        cdef uint64_t first = 0
+        cdef uint64_t h
+        cdef Shard* shard
+        if self._locate(prefix, length, &first) == 0:
+            h = _hash(first, length + 1)
+            shard = self._shard(h, length)
+            _drop(shard, _seek(shard, h, first, length + 1))
+            self._counts[length] -= 1
+            if length > self._top_bits:
+                self._leave_parts(first, length)
+            elif length and not self._counts[length]:
+                self._short &= ~(<uint64_t>1 << (length - 1))
+            return
+        del self._wide[(prefix + self._marker) >> (self._bits - length)]
+        if not len(self._wide) & (len(self._wide) - 1):
+            shifts = [{}, {}]
+            for key in self._wide:
+                shift = self._width + 1 - key.bit_length()
+                shifts[(key << shift) - self._marker >> 128 != 0][shift] = None
+            self._wide_shifts, self._zoned_shifts = (tuple(sorted(some)) for some in shifts)
+
+    # -- all of it ------------------------------------------------------------------------------------------------
+
+    def __iter__(self):
+        cdef int length
+        wide = sorted([self._of_key(key) for key in self._wide])
+        at = 0
+        for length in range(self._bits + 1):
+            if length <= 64 and self._counts[length]:
+                for prefixes in self._sorted(length):
+                    for prefix in prefixes:
+                        number = self.get(prefix, length)
+                        if number >= 0:
+                            yield prefix, length, number
+            while at < len(wide) and wide[at][0] == length:
+                prefix = wide[at][1]
+                at += 1
+                number = self.get(prefix, length)
+                if number >= 0:
+                    yield prefix, length, number
+
+    cdef tuple _of_key(self, object key):
+        shift = self._width + 1 - key.bit_length()
+        return self._bits - shift, (key << shift) - self._marker
+
+    def _sorted(self, int length):
+        """The prefixes of one length in order, piece by piece: put into buckets by their first bits now, and each
+        bucket sorted when it is its turn."""
+        cdef uint64_t* found
+        cdef uint64_t starts[BUCKETS + 1]
+        cdef uint64_t count = self._counts[length]
+        cdef uint64_t start
+        cdef uint32_t at
+        cdef int n
+        cdef Shard* shard
+        cdef Slot* slot
+        buffer = bytearray(8 * count)
+        found = <uint64_t*><char*>buffer
+        memset(starts, 0, sizeof(starts))
+        for n in range(-1, self._shard_count):
+            shard = &self._tops if n < 0 else &self._shards[n]
+            for at in range(shard.mask + 1 if shard.used else 0):
+                if shard.slots[at].tag == <uint32_t>length + 1:
+                    starts[(shard.slots[at].prefix >> 52) + 1] += 1
+        for n in range(BUCKETS):
+            starts[n + 1] += starts[n]
+        bounds = [starts[n] for n in range(BUCKETS + 1)]
+        for n in range(-1, self._shard_count):
+            shard = &self._tops if n < 0 else &self._shards[n]
+            for at in range(shard.mask + 1 if shard.used else 0):
+                slot = &shard.slots[at]
+                if slot.tag == <uint32_t>length + 1:
+                    start = slot.prefix >> 52
+                    found[starts[start]] = slot.prefix
+                    starts[start] += 1
+        return _buckets(buffer, bounds, self._spare, self._bits - 64 + self._spare)
+
+    def find(self, set numbers):
+        cdef int n
+        cdef uint32_t at
+        cdef Shard* shard
+        cdef Slot slot
+        cdef bytearray wanted = bytearray(len(self._ways) + 1)
+        for number in numbers:
+            wanted[number] = 1
+        for n in range(-1, self._shard_count):
+            shard = &self._tops if n < 0 else &self._shards[n]
+            for at in range(shard.mask + 1 if shard.used else 0):
+                slot = shard.slots[at]
+                if slot.tag and wanted[slot.number]:
+                    yield self._whole(slot.prefix), <int>slot.tag - 1, slot.number
+        for key, number in self._wide.items():
+            if number in numbers:
+                length, prefix = self._of_key(key)
+                yield prefix, length, number
+
+    cdef object _whole(self, uint64_t first):
+        return first >> self._spare if self._spare else <object>first << 64
+
+    def shrink(self, count):
+        cdef int n
+        cdef uint32_t at
+        cdef uint32_t tag
+        cdef Shard* shard
+        self._wide.clear()
+        self._wide_shifts = self._zoned_shifts = ()
+        for n in range(-1, self._shard_count):
+            shard = &self._tops if n < 0 else &self._shards[n]
+            if not shard.used:
+                continue
+            if count <= 0:
+                return False
+            for at in range(shard.mask + 1):
+                tag = shard.slots[at].tag
+                if tag:
+                    self._counts[tag - 1] -= 1
+            count -= shard.used
+            free(shard.slots)
+            shard.slots, shard.mask, shard.used = NULL, 0, 0
+        free(self._parts.parts)
+        memset(&self._parts, 0, sizeof(Parts))
+        self._short = 0
+        return True
+
+
+def _buckets(buffer, bounds, spare, shift):
+    prefixes = memoryview(buffer).cast("Q")
+    for start, end in zip(bounds, bounds[1:]):
+        if end > start:
+            yield [first >> spare << shift for first in sorted(prefixes[start:end])]
