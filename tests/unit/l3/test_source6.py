@@ -151,11 +151,11 @@ def test_a_policy_table_of_one_s_own_changes_the_choice() -> None:
     ip = Ip()
     ip.own("2001:db8:1::1")
     ip.own("fd00::1")
-    table = PolicyTable([Policy(0, 0, 40, 1), Policy(parse_ipv6("2001:db8:1::"), 48, 40, 9)])
+    table = PolicyTable.of(Policy(0, 0, 40, 1), Policy(parse_ipv6("2001:db8:1::"), 48, 40, 9))
     assert select_source6(ip, ip.ns.lan, parse_ipv6("2001:db8:2::2"), table) == parse_ipv6("fd00::1")
 
 
 def test_a_table_without_a_last_row_says_so() -> None:
     """RFC 6724 2.1: longest-match lookup needs a match."""
     with pytest.raises(LookupError):
-        PolicyTable([]).find(1)
+        PolicyTable.of().find(1)

@@ -38,18 +38,20 @@ class Policy(NamedTuple):
     label: int
 
 
-class PolicyTable:
-    """Labels and precedences of addresses by their longest matching prefix (RFC 6724 2.1)."""
+class PolicyTable(NamedTuple):
+    """Labels and precedences of addresses by their longest matching prefix (RFC 6724 2.1): the rows, longest first."""
 
-    __slots__ = ("_rows",)
+    rows: tuple[tuple[int, int, Policy], ...]  # shift, address shifted, row
 
-    def __init__(self, rows: Iterable[Policy]) -> None:
-        ordered = sorted(rows, key=_length, reverse=True)
-        self._rows = tuple((128 - row.length, row.prefix >> 128 - row.length, row) for row in ordered)
+    @classmethod
+    def of(cls, *policies: Policy) -> PolicyTable:
+        """A table of rows in any order."""
+        ordered = sorted(policies, key=_length, reverse=True)
+        return cls(tuple((128 - row.length, row.prefix >> 128 - row.length, row) for row in ordered))
 
     def find(self, address: int) -> Policy:
         """The row of an address without a zone; LookupError when no row matches."""
-        for shift, start, row in self._rows:
+        for shift, start, row in self.rows:
             if address >> shift == start:
                 return row
         raise LookupError("the policy table has no row for ::/0")
@@ -59,18 +61,16 @@ def _length(row: Policy) -> int:
     return row.length
 
 
-DEFAULT_POLICY: Final = PolicyTable(
-    (
-        Policy(LOOPBACK6, 128, 50, 0),
-        Policy(0, 0, 40, 1),
-        Policy(0xFFFF << 32, 96, 35, 4),  # IPv4-mapped
-        Policy(0x2002 << 112, 16, 30, 2),  # 6to4
-        Policy(0x2001 << 112, 32, 5, 5),  # Teredo
-        Policy(0xFC00 << 112, 7, 3, 13),  # unique local
-        Policy(0, 96, 1, 3),  # IPv4-compatible
-        Policy(0xFEC0 << 112, 10, 1, 11),  # site-local
-        Policy(0x3FFE << 112, 16, 1, 12),  # 6bone
-    )
+DEFAULT_POLICY: Final = PolicyTable.of(
+    Policy(LOOPBACK6, 128, 50, 0),
+    Policy(0, 0, 40, 1),
+    Policy(0xFFFF << 32, 96, 35, 4),  # IPv4-mapped
+    Policy(0x2002 << 112, 16, 30, 2),  # 6to4
+    Policy(0x2001 << 112, 32, 5, 5),  # Teredo
+    Policy(0xFC00 << 112, 7, 3, 13),  # unique local
+    Policy(0, 96, 1, 3),  # IPv4-compatible
+    Policy(0xFEC0 << 112, 10, 1, 11),  # site-local
+    Policy(0x3FFE << 112, 16, 1, 12),  # 6bone
 )
 
 
