@@ -67,6 +67,8 @@ from vrouter.stack.l2.router_advert import Advertiser, RaConf
 from vrouter.stack.l2.slaac import NO_ADDRESS, link_local_address
 from vrouter.stack.wire import icmpv6
 from vrouter.stack.wire import ndp as wire
+from vrouter.stack.wire.ext_headers import SKIM, walk
+from vrouter.stack.wire.ipv6 import HEADER_LEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +136,7 @@ class Ndp:
         """Handle a message of neighbour discovery that came in by `dev`; see the module's text."""
         if not dev.with_arp or pkt.ttl != wire.HOP_LIMIT:
             return _INVALID, []
-        if pkt.flags & (FRAGMENT | REASSEMBLED) and dev.conf6.suppress_frag_ndisc:
+        if dev.conf6.suppress_frag_ndisc and _is_fragmented(pkt):
             return _INVALID, []
         buf, off, end = pkt.buf, pkt.l4, pkt.end
         type_ = buf[off]
@@ -490,6 +492,15 @@ class Ndp:
         advertiser = self.advertisers.get(dev)
         if advertiser is not None:
             advertiser.refresh(now)
+
+
+def _is_fragmented(pkt: Packet) -> bool:
+    """Whether there is, or was, a fragment header: that of an atomic fragment (RFC 6946) counts too."""
+    if pkt.flags & (FRAGMENT | REASSEMBLED):
+        return True
+    if pkt.l4 - pkt.l3 == HEADER_LEN:
+        return False
+    return walk(pkt.buf, pkt.l3, pkt.end, SKIM).fragment >= 0
 
 
 def _is_solicited_node(group: int) -> bool:
