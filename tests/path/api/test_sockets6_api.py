@@ -78,7 +78,7 @@ async def test_an_error_of_icmpv6_reaches_the_protocol(six: vrouter.Router) -> N
 
 
 async def test_ping(six: vrouter.Router) -> None:
-    """RFC 4443 4: by a global address and by a link-local one with its zone, of sizes that are fragmented here alone."""
+    """RFC 4443 4: by global addresses and by link-local ones with their zone, whole and in fragments."""
     red = six["red"]
     for dst in ("2001:db8::2", "fe80::b%x", "::1", "fe80::a%x"):
         assert 0 < await red.ping(dst) < 0.1
