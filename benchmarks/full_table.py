@@ -70,9 +70,7 @@ def lines(via4: int, via6: int, dev: str, ipv4: int = IPV4, ipv6: int = IPV6, se
     """The lines of the file: IPv4 before IPv6, each prefix by one of the next hops."""
     rng = Random(seed)
     for family, via, prefixes in ((4, via4, ipv4_prefixes(ipv4, seed)), (6, via6, ipv6_prefixes(ipv6, seed))):
-        tails = [
-            f"via {format_prefix(via + n, 32 if family == 4 else 128, family)} dev {dev}" for n in range(NEXT_HOPS)
-        ]
+        tails = [f"via {format_address(via + n, family)} dev {dev}" for n in range(NEXT_HOPS)]
         for prefix, length in prefixes:
             yield f"route add {format_prefix(prefix, length, family)} {tails[rng.randrange(NEXT_HOPS)]}\n"
 
