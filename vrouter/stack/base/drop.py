@@ -106,6 +106,7 @@ class DropReason(IntEnum):
     NO_TX_TARGET = 64
     BPDU_INVALID = 65
     IPV6DISABLED = 66
+    MEMBERSHIP_INVALID = 67
 
 
 class DropInfo(NamedTuple):
@@ -179,6 +180,7 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.ICMP_CSUM: DropInfo(_4, "ICMP checksum wrong", "RFC 792", _ERR),
     DropReason.ICMP_TYPE: DropInfo(_4, "unknown ICMP type", "RFC 1122 3.2.2", _NRM),
     DropReason.ICMP_IGNORED: DropInfo(_4, "ICMP message that settings say to ignore", "RFC 1122 3.2.2.6", _POL),
+    DropReason.MEMBERSHIP_INVALID: DropInfo(_4, "malformed IGMP or MLD, or not of this link", "RFC 3376 9", _ERR),
     DropReason.ICMP_RATELIMIT: DropInfo(_4, "own ICMP message not sent: rate limit", "RFC 1812 4.3.2.8", _POL),
     DropReason.NO_SOCKET: DropInfo(_4, "no socket on this port", "RFC 1122 4.1.3.1", _NRM),
     DropReason.SOCKET_RCVBUFF: DropInfo(_4, "socket's receive buffer is full", "", _NRM),

@@ -29,6 +29,8 @@ class TimerKind(IntEnum):
     BRIDGE_AGE = 9
     STP_TICK = 10
     SNOOPING = 11
+    GROUP_REPORT = 12
+    GROUP_QUERY = 13
 
 
 class Timer:
