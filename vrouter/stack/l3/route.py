@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vrouter.stack.base.addresses import BROADCAST4
+from vrouter.stack.base.addresses import BROADCAST4, V4
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l3.fib import (
     BLACKHOLE,
@@ -118,5 +118,7 @@ def route_output(
         return NO_ROUTE if to_loopback else BAD_SOURCE
     source = src or route.src
     if not source or (not src and source not in ip.owners):  # a preferred source under conflict detection is not used
-        source = ip.select_source(route.dev, dst if route.via < 0 else route.via)
+        # RFC 6724 5 compares with the destination, RFC 1122 3.3.4.3 with the next hop.
+        near = route.via if route.via >= 0 and ip.family == V4 else dst
+        source = ip.select_source(route.dev, near)
     return (route, source) if source else NO_SOURCE
