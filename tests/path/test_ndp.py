@@ -359,7 +359,7 @@ def test_an_advertised_mtu_and_hop_limit_are_the_device_s_settings(link: Link) -
 
 
 def test_a_router_that_is_gone_is_passed_over(link: Link) -> None:
-    """RFC 4861 6.3.6: unreachability detection finds out, and the other router is taken, though it is preferred less."""
+    """RFC 4861 6.3.6: unreachability detection finds out, and the other router is taken though preferred less."""
     h = link.host()
     eth = h.devices["eth"]
     link.wait(5)
