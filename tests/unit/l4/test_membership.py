@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from vrouter.stack.base.group_filter import EVERYBODY, Filter
 from vrouter.stack.base.packet import Packet
 from vrouter.stack.l4.membership import (
-    EVERYBODY,
-    Filter,
     change_source,
     hold,
     is_member,

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vrouter.stack.base.addresses import V4
 from vrouter.stack.base.errors import os_error
+from vrouter.stack.base.group_filter import Filter
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4 import membership
-from vrouter.stack.l4.membership import Filter
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.socket import Socket

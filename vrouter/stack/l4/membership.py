@@ -19,7 +19,7 @@ both families, as RFC 3678 3 says.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vrouter.stack.base.addresses import (
     ALL_HOSTS4,
@@ -32,6 +32,7 @@ from vrouter.stack.base.addresses import (
     scoped,
 )
 from vrouter.stack.base.errors import os_error
+from vrouter.stack.base.group_filter import EVERYBODY, Filter
 from vrouter.stack.wire.ethernet import multicast_mac4, multicast_mac6
 
 if TYPE_CHECKING:
@@ -49,18 +50,6 @@ MAC_OF: Final[dict[int, Callable[[int], bytes]]] = {V4: multicast_mac4, V6: mult
 OF_ALL: Final = frozenset((ALL_HOSTS4, ALL_NODES6, ALL_NODES_OF_HOST6))
 
 
-class Filter(NamedTuple):
-    """From whom a group is wanted: from all but `sources` (``exclude``), or from `sources` alone."""
-
-    exclude: bool
-    sources: frozenset[int]
-
-    def admits(self, source: int) -> bool:
-        """Whether what `source` sends is wanted."""
-        return self.exclude != (source in self.sources)
-
-
-EVERYBODY: Final = Filter(True, frozenset())
 GroupChange: TypeAlias = "tuple[Device, int, int, Filter | None, Filter | None]"  # device, family, group, before, after
 
 
@@ -146,8 +135,9 @@ def is_member(ns: Tables, group: int, iif: Any, src: int = -1) -> bool:
     return entry is not None and (src < 0 or entry.state.admits(src))
 
 
-def _change(ns: Tables, family: int, group: int, dev: Device, old: Filter | None, new: Filter | None) -> None:
-    """A member's filter is another one: None is no membership."""
+def replace_filter(ns: Tables, family: int, group: int, dev: Device, old: Filter | None, new: Filter | None) -> None:
+    """A member's filter is another one: None is no membership. Who is no socket (a proxy for instance) is a member by
+    this alone, and remembers what it asked for."""
     key, mac = (group, dev), MAC_OF[family](group)
     entry = ns.memberships.get(key)
     before = None if entry is None else entry.state
@@ -172,12 +162,17 @@ def _change(ns: Tables, family: int, group: int, dev: Device, old: Filter | None
 
 def hold(ns: Tables, family: int, group: int, dev: Device) -> None:
     """The stack itself listens to `group` at `dev`, once more; `release` ends it."""
-    _change(ns, family, group, dev, None, EVERYBODY)
+    replace_filter(ns, family, group, dev, None, EVERYBODY)
 
 
 def release(ns: Tables, family: int, group: int, dev: Device) -> None:
     """The end of one `hold`."""
-    _change(ns, family, group, dev, EVERYBODY, None)
+    replace_filter(ns, family, group, dev, EVERYBODY, None)
+
+
+def replace_filter(ns: Tables, family: int, group: int, dev: Device, old: Filter | None, new: Filter | None) -> None:
+    """A membership of the stack's own has another filter; None is no membership."""
+    _change(ns, family, group, dev, old, new)
 
 
 # -- what sockets ask for ---------------------------------------------------------------------------------------------
@@ -207,7 +202,7 @@ def _enter(sock: Socket, family: int, own: Multicast, membership: Membership) ->
     if len(own.joined) >= MAX_MEMBERSHIPS6:
         raise os_error(errno.ENOMEM)
     own.joined[membership.group, membership.dev] = membership
-    _change(sock.ns, family, membership.group, membership.dev, None, membership.filter)
+    replace_filter(sock.ns, family, membership.group, membership.dev, None, membership.filter)
 
 
 def leave(sock: Socket, family: int, group: int, address: int, ifindex: int) -> None:
@@ -279,7 +274,7 @@ def most_sources(sock: Socket, family: int) -> int:
 
 def _replace(sock: Socket, family: int, membership: Membership, wanted: Filter) -> None:
     old, membership.filter = membership.filter, wanted
-    _change(sock.ns, family, membership.group, membership.dev, old, wanted)
+    replace_filter(sock.ns, family, membership.group, membership.dev, old, wanted)
 
 
 def leave_all(sock: Socket, dev: Device | None = None) -> None:
@@ -301,7 +296,7 @@ def _forget(sock: Socket, family: int, membership: Membership) -> None:
     own = sock.settings_of(family).multicast
     assert own is not None
     del own.joined[membership.group, membership.dev]
-    _change(sock.ns, family, membership.group, membership.dev, membership.filter, None)
+    replace_filter(sock.ns, family, membership.group, membership.dev, membership.filter, None)
 
 
 def _device(sock: Socket, family: int, group: int, address: int, ifindex: int) -> Device:
