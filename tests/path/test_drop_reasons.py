@@ -118,6 +118,23 @@ def arp_flood(bed: Bed) -> None:
         asks("10.0.1.1")(bed)
 
 
+def asks6(target: str, count: int = 1, **wrong: int) -> Scenario:
+    """a, which has IPv6 now, gets neighbour solicitations."""
+
+    def scenario(bed: Bed) -> None:
+        bed.r.sysctl["net.ipv6.conf.a.dad_transmits"] = 0
+        bed.r.sysctl["net.ipv6.conf.a.disable_ipv6"] = 0
+        bed.r.add_address("a", "2001:db8:1::1/64", now=bed.now)
+        src, dst = "2001:db8:1::2", "2001:db8:1::1"
+        message = frames.neighbour_solicitation(src, dst, target, mac=bed.a.mac)
+        for _ in range(count):
+            bed.a.send_frame(
+                bed.a.frame(frames.ipv6(src, dst, 58, message, **{"hop_limit": 255} | wrong), ethertype=0x86DD)
+            )
+
+    return scenario
+
+
 def silent_neighbour(bed: Bed) -> None:
     """Nobody answers for the next hop."""
     bed.a.send(packet("10.0.2.77"))
@@ -202,6 +219,9 @@ SCENARIOS: dict[DropReason, Scenario] = {
     DropReason.ARP_INVALID: asks("10.0.1.1", htype=6),
     DropReason.ARP_NOT_ON_LINK: asks("10.0.1.9", "10.0.1.33"),
     DropReason.ARP_RATELIMIT: arp_flood,
+    DropReason.NDP_INVALID: asks6("2001:db8:1::1", hop_limit=64),
+    DropReason.NDP_NOT_ON_LINK: asks6("2001:db8:1::9"),
+    DropReason.NDP_RATELIMIT: asks6("2001:db8:1::1", 1001),
     DropReason.NEIGH_FAILED: silent_neighbour,
     DropReason.NEIGH_QUEUEFULL: full_neighbour_queue,
     DropReason.NEIGH_TABLEFULL: many_neighbours,
