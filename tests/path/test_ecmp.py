@@ -297,3 +297,24 @@ def test_get_route(bed: Bed, ways: list[Station]) -> None:
         with pytest.raises(OSError) as refused:
             bed.r.get_route(wrong, now=bed.now)
         assert refused.value.errno == number
+
+
+def test_gateways_that_do_not_answer(bed: Bed, ways: list[Station]) -> None:
+    """net.ipv4.fib_multipath_use_neigh: a gateway that did not answer is passed over while there is another, and its
+    flows alone move; without the setting they are told that it is unreachable (RFC 1812 5.2.7.1)."""
+    bed.r.neigh4.flush(bed.r.device("n2"), static=True, reason=DropReason.NEIGH_FAILED)
+    bed.r.add_route(NET, nexthops=HOPS, now=bed.now)
+    packets = flows(100)
+    bed.r.add_route("11.0.0.0/8", via="10.0.1.2", now=bed.now)
+    before = taken(bed, ways, packets)  # those by n2 wait for its gateway
+    bed.run_for(5)
+    assert bed.a.received[0] == match.icmp4(type=3, code=1)
+    bed.a.clear()
+    bed.r.sysctl["net.ipv4.fib_multipath_use_neigh"] = 1
+    after = taken(bed, ways, packets)
+    assert set(after) == {0, 1, 3}
+    assert [b for b in before if b != -1] == [a for b, a in zip(before, after, strict=True) if b != -1]
+    for dev in ("n0", "n1", "n3"):
+        bed.r.set_device(dev, up=False, now=bed.now)
+    assert set(taken(bed, ways, packets[:3])) == {-1}  # and it is asked for once more when there is no other
+    bed.run_until_idle()

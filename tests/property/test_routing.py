@@ -133,7 +133,7 @@ def test_rules_answer_as_a_walk_over_them_does(rules: Any, routes: Any, packets:
     for step in range(2):
         for dst, src, iif, oif, mark, tos in packets:
             found = fast.lookup(
-                place,  # type: ignore[arg-type]
+                place,
                 dst,
                 src,
                 devices[iif] if iif else None,
@@ -231,8 +231,8 @@ def listed(entries: Iterable[Entry]) -> list[tuple[Any, ...]]:
 @settings(max_examples=150, deadline=None)
 @given(LINES, LINES, st.integers(1, 4), st.booleans())
 def test_a_load_is_what_single_commands_do(first: Any, second: Any, budget: int, replace: bool) -> None:
-    """`ip -batch`: line by line with `add_route` in a namespace of its own gives the same table, if every line is right;
-    with one that is wrong nothing happens. With replace, the commands begin without the static routes."""
+    """`ip -batch`: line by line with `add_route` in a namespace of its own gives the same table, if every line is
+    right; with one that is wrong nothing happens. With replace, the commands begin without the static routes."""
     one, other = (Stack(seed=1).add_netns("red") for _ in range(2))
     for ns in (one, other):
         for dev, address in (("lan", "10.0.1.1/24"), ("wan", "10.0.2.1/24")):

@@ -50,7 +50,7 @@ class Place:
 
     def ask(self, dst: int = DST, **packet: Any) -> int | None:
         """The table that answers."""
-        found = self.rules.lookup(self, dst, **packet)  # type: ignore[arg-type]
+        found = self.rules.lookup(self, dst, **packet)
         return None if found is None else found.table
 
 
@@ -160,7 +160,7 @@ def test_actions_that_end_the_search() -> None:
     place.rule(priority=1, mark=1, mask=3, action="blackhole")
     place.rule(priority=2, mark=2, mask=3, action="prohibit")
     place.rule(priority=3, mark=3, mask=3, action="unreachable")
-    found = [place.rules.lookup(place, DST, mark=mark) for mark in (1, 2, 3)]  # type: ignore[arg-type]
+    found = [place.rules.lookup(place, DST, mark=mark) for mark in (1, 2, 3)]
     assert [None if route is None else route.type for route in found] == [BLACKHOLE, PROHIBIT, None]
     assert place.ask() == 254
 
@@ -218,7 +218,7 @@ def test_bound_to_a_device() -> None:
     place.rule(priority=2, table=20)
     assert place.ask(oif=WAN) is None
     place.tables[20].add(0, 0, multipath_route(V4, [NextHop(1, LAN), NextHop(2, WAN)], table=20, metric=1))
-    found = place.rules.lookup(place, DST, oif=WAN)  # type: ignore[arg-type]
+    found = place.rules.lookup(place, DST, oif=WAN)
     assert found is not None
     assert (found.table, found.via, found.dev) == (20, 2, WAN)
     place.add("192.0.2.1/32", 255, type=LOCAL)

@@ -42,6 +42,7 @@ _PROTO_ICMP: Final = 1
 _PROTO_ICMP6: Final = 58
 _ERRORS4: Final = frozenset({3, 4, 5, 11, 12})
 _ERRORS6: Final = frozenset({1, 2, 3, 4})
+_NUD_VALID: Final = 0xDE  # what Linux calls so: not INCOMPLETE, not FAILED
 _from_bytes = int.from_bytes
 
 
@@ -114,21 +115,29 @@ class Multipath:
                 return route
         return None
 
-    def pick(self, flow: int) -> Route:
+    def pick(self, flow: int, *, use_neigh: bool = False) -> Route:
         """The single-path route of the flow with the number `flow`, among the usable hops; one that refuses when there
-        is none."""
+        is none. With `use_neigh` gateways that are known not to answer are passed over while there is another hop
+        (fib_multipath_use_neigh)."""
         best = None
         top = 0.0
         for seed, inverse, route in self._members:
             dev = route.dev
-            if dev is not None and not dev.ready:
-                continue
+            if dev is not None:
+                if not dev.ready:
+                    continue
+                if use_neigh and route.via >= 0:
+                    neigh = dev.neigh4.get(route.via)
+                    if neigh is not None and not neigh.state & _NUD_VALID:
+                        continue
             draw = (flow ^ seed) * 0x9E3779B97F4A7C15 & _MASK64
             draw = (draw ^ draw >> 32) * 0xD6E8FEB86659FD93 & _MASK64
             score = -log(((draw ^ draw >> 32) >> 11 | 1) * _TOP) * inverse
             if best is None or score < top:
                 best, top = route, score
-        return best if best is not None else self._member(None)
+        if best is None:
+            return self.pick(flow) if use_neigh else self._member(None)
+        return best
 
     def to_records(self) -> list[dict[str, Any]]:
         """The ``nexthops`` of a row of ``show routes``."""

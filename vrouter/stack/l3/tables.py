@@ -63,7 +63,7 @@ class RoutingTables:
             return route
         several = route.nexthops
         assert isinstance(several, Multipath)
-        return several.pick(flow_hash(pkt, self.hash_policy, self.flow_key))
+        return several.pick(flow_hash(pkt, self.hash_policy, self.flow_key), use_neigh=self.use_neigh)
 
     def route_out(
         self,
@@ -86,13 +86,19 @@ class RoutingTables:
         assert isinstance(several, Multipath)
         if proto not in PORTED:
             sport = dport = 0
-        return several.pick(hash_flow(self.flow_key, self.hash_policy, src, dst, proto, sport, dport, label))
+        flow = hash_flow(self.flow_key, self.hash_policy, src, dst, proto, sport, dport, label)
+        return several.pick(flow, use_neigh=self.use_neigh)
 
     @property
     def hash_policy(self) -> int:
         """fib_multipath_hash_policy of the family."""
         conf = self.ns.conf
         return conf.v4.multipath_hash_policy if self.family == V4 else conf.v6.multipath_hash_policy
+
+    @property
+    def use_neigh(self) -> bool:
+        """fib_multipath_use_neigh, which IPv4 alone has."""
+        return self.family == V4 and self.ns.conf.fib_multipath_use_neigh
 
     @property
     def flow_key(self) -> FlowKey:
