@@ -124,3 +124,96 @@ def check(ns: Netns, twins: list[dict[str, Any]], flow: tuple[int, int, int, int
         assert found is ns.udp.lookup(*flow, dev)
     else:
         assert found is newest["sock"]
+
+
+FAMILIES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(("four", "dual", "only")),
+            "address": st.sampled_from(("", "::1", "10.0.1.1", "mapped", "mapped any")),
+            "reuse": st.sampled_from((0, c.REUSEADDR, c.REUSEPORT)),
+            "peer": st.sampled_from((None, "4", "6")),
+        }
+    ),
+    max_size=6,
+)
+TEXT = {"": "::", "mapped": "::ffff:10.0.1.1", "mapped any": "::ffff:0.0.0.0"}
+
+
+def covers(spec: dict[str, Any]) -> dict[int, int]:
+    """RFC 3493 3.7, 5.3: the families that a socket hears before it is connected, and the address in each."""
+    if spec["kind"] == "four":
+        return {4: 0x0A000101 if spec["address"] == "10.0.1.1" else 0}
+    if spec["address"].startswith("mapped"):
+        return {4: 0x0A000101 if spec["address"] == "mapped" else 0}
+    if spec["address"] == "::1":
+        return {6: 1}
+    return {6: 0} if spec["kind"] == "only" else {4: 0, 6: 0}
+
+
+def possible(spec: dict[str, Any]) -> bool:
+    """Whether a socket of this kind can be bound so."""
+    if spec["kind"] == "four":
+        return spec["address"] in ("", "10.0.1.1")
+    return spec["address"] in (("", "::1") if spec["kind"] == "only" else ("", "::1", "mapped", "mapped any"))
+
+
+@given(wanted=FAMILIES)
+def test_both_families_agree_with_their_slow_twin(wanted: list[dict[str, Any]]) -> None:
+    """Linux's ipv6_rcv_saddr_equal and compute_score for sockets of one family and of both: who may be bound beside
+    whom, and whom a datagram of each family is for. Among equals IPv4 prefers a socket of its own, then the newest."""
+    ns = build()
+    twins: list[dict[str, Any]] = []  # the newest first
+    for spec in filter(possible, wanted):
+        sock = ns.socket(c.AF_INET if spec["kind"] == "four" else c.AF_INET6)
+        sock.options |= spec["reuse"] | (c.V6ONLY if spec["kind"] == "only" else 0)
+        hears = covers(spec)
+        name = (spec["address"] if spec["kind"] == "four" else TEXT.get(spec["address"], spec["address"]), 53)
+        in_way = [
+            twin
+            for twin in twins
+            if not twin["reuse"] & spec["reuse"]
+            and any(0 in (a, twin["hears"][f]) or a == twin["hears"][f] for f, a in hears.items() if f in twin["hears"])
+        ]
+        if in_way:
+            with pytest.raises(OSError, match="Address already in use"):
+                sock.bind(name, now=0)
+            sock.close(now=0)
+            continue
+        sock.bind(name, now=0)
+        twin = {**spec, "sock": sock, "hears": hears, "connected": False}
+        if spec["peer"] is not None and int(spec["peer"]) in hears:
+            if spec["peer"] == "6":
+                sock.connect(("::1", 7), now=0)
+                twin["hears"] = {6: 1}
+            else:
+                sock.connect(("10.0.1.2" if spec["kind"] == "four" else "::ffff:10.0.1.2", 7), now=0)
+                twin["hears"] = {4: 0x0A000101}
+            twin["connected"] = True
+        twins.insert(0, twin)
+    for family, dst, src in ((4, 0x0A000101, PEERS[0]), (4, 0x0A000201, PEERS[0]), (6, 1, 1), (6, 2, 1)):
+        for sport in (7, 8):
+            check_family(ns, twins, family, (src, sport, dst, 53))
+
+
+def check_family(ns: Netns, twins: list[dict[str, Any]], family: int, flow: tuple[int, int, int, int]) -> None:
+    """One flow of one family through both."""
+    table = ns.udp if family == 4 else ns.udp6
+    fitting = [
+        twin
+        for twin in twins
+        if twin["hears"].get(family, -1) in (0, flow[2]) and (not twin["connected"] or flow[1] == 7)
+    ]
+    found = table.lookup(*flow, None)
+    if not fitting:
+        assert found is None
+        return
+
+    def rank(twin: dict[str, Any]) -> tuple[bool, bool, bool]:
+        return bool(twin["hears"][family]), twin["connected"], family == 4 and twin["kind"] == "four"
+
+    equals = [twin for twin in fitting if rank(twin) == max(map(rank, fitting))]
+    if equals[0]["reuse"] & c.REUSEPORT and not equals[0]["connected"]:
+        assert found in [twin["sock"] for twin in equals]
+    else:
+        assert found is equals[0]["sock"]
