@@ -22,6 +22,7 @@ from vrouter.stack.base.timers import TimerHeap, TimerKind
 from vrouter.stack.crossing import Crossing, veth_record
 from vrouter.stack.device import STACKED_KINDS, Device
 from vrouter.stack.l2.ndp import NDP_TIMERS
+from vrouter.stack.l3.multicast.groups import MULTICAST_TIMERS
 from vrouter.stack.netns import Netns
 from vrouter.stack.pipeline import Pipeline
 
@@ -87,6 +88,7 @@ class Stack:
             TimerKind.STP_TICK: _stp_tick_due,
             TimerKind.SNOOPING: _snooping_due,
             **NDP_TIMERS,
+            **MULTICAST_TIMERS,
         }
 
     # -- namespaces and devices ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from vrouter.stack.base.packet import (
 )
 from vrouter.stack.l3.fib import REJECT
 from vrouter.stack.wire.checksum import is_valid
-from vrouter.stack.wire.ipv4 import DF, FIELDS, MAX_PACKET, MF, MIN_HEADER, OFFSET_MASK
+from vrouter.stack.wire.ipv4 import DF, FIELDS, MAX_PACKET, MF, MIN_HEADER, OFFSET_MASK, PROTO_IGMP
 
 if TYPE_CHECKING:
     from vrouter.stack.l3.ip import IpState
@@ -90,8 +90,8 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
     """The address filter of RFC 1812 5.3.7 and 5.3.8 for a packet that came in by `dev`; 0 or the drop reason.
 
     0.0.0.0/8 as source passes only for 0.0.0.0 itself, to a limited broadcast (RFC 1812 5.3.7: a host that does not
-    know its address yet). 240.0.0.0/4 is nobody's (RFC 1812 4.2.2.11), nor is the network's own number {prefix, 0}
-    (4.2.3.1); Linux takes both for unicast.
+    know its address yet), and in IGMP (RFC 3376 4.2.13). 240.0.0.0/4 is nobody's (RFC 1812 4.2.2.11), nor is the
+    network's own number {prefix, 0} (4.2.3.1); Linux takes both for unicast.
     """
     src, dst = pkt.src, pkt.dst
     top = src >> 24
@@ -103,7 +103,7 @@ def martian_input(ip: IpState, pkt: Packet, dev: Any) -> int:
             return IP_LOCALNET
     elif top >= 224:
         return IP_INVALID_SOURCE
-    elif top == 0 and (src or dst != BROADCAST4):
+    elif top == 0 and (src or (dst != BROADCAST4 and not (pkt.proto == PROTO_IGMP and dst >> 28 == 14))):
         return IP_INVALID_SOURCE
     if dst >= 0xF0000000:
         if dst != BROADCAST4:

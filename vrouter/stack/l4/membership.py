@@ -170,11 +170,6 @@ def release(ns: Tables, family: int, group: int, dev: Device) -> None:
     replace_filter(ns, family, group, dev, EVERYBODY, None)
 
 
-def replace_filter(ns: Tables, family: int, group: int, dev: Device, old: Filter | None, new: Filter | None) -> None:
-    """A membership of the stack's own has another filter; None is no membership."""
-    _change(ns, family, group, dev, old, new)
-
-
 # -- what sockets ask for ---------------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
 """A namespace: one complete instance of the stack, owning every piece of its state.
 
 What a namespace can be asked and told at configuration time is in this package, one class for each thing, each built on
-the one before: `tables`, `routes`, `addresses`, `devices`, `links`; the packet's way is in `pipeline`. Everything a
-namespace does not use it does not pay for: tables are made when first needed.
+the one before: `tables`, `routes`, `addresses`, `devices`, `links`, `multicast`; the packet's way is in `pipeline`.
+Everything a namespace does not use it does not pay for: tables are made when first needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import LOOPBACK_MTU, Device
 from vrouter.stack.l3.route import Refusal, route_output
 from vrouter.stack.l4.socket import Socket, close_all
-from vrouter.stack.netns.links import Links
+from vrouter.stack.netns.multicast import MulticastAdmin
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -28,7 +28,7 @@ LO_ADDRESS: Final = 0x7F000001
 NO_FLOW: Final = 1 << 20  # no label and no choice: more than 20 bits, which `push_ipv6` leaves off
 
 
-class Netns(Links):
+class Netns(MulticastAdmin):
     """One namespace of a `Stack`; made by `Stack.add_netns`."""
 
     __slots__ = ()

@@ -19,7 +19,7 @@ from vrouter.stack.l2.ndp_message import build_redirect
 from vrouter.stack.l3 import fib
 from vrouter.stack.l3.forward import broadcasts, exceeds_mtu, forwards, redirect_gateway
 from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, redirect_target
-from vrouter.stack.l3.icmpv6 import NDP
+from vrouter.stack.l3.icmpv6 import MLD, NDP
 from vrouter.stack.l3.input import group_input
 from vrouter.stack.l3.kinds import (
     BEYOND_SCOPE,
@@ -39,8 +39,8 @@ from vrouter.stack.l3.route import (
 from vrouter.stack.l4.icmp import ping_error, ping_input
 from vrouter.stack.l4.membership import is_member
 from vrouter.stack.l4.udp import udp_error, udp_input
-from vrouter.stack.pipeline.settling import Settling
-from vrouter.stack.wire.ipv4 import PROTO_UDP
+from vrouter.stack.pipeline.multicast import Multicast
+from vrouter.stack.wire.ipv4 import PROTO_IGMP, PROTO_UDP
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -54,7 +54,7 @@ _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
 _FORWARD, _DELIVER, _CROSS = fib.FORWARD, fib.DELIVER, fib.CROSS
 
 
-class Inward(Settling):
+class Inward(Multicast):
     """The way of an IP packet that came in."""
 
     __slots__ = ()
@@ -80,13 +80,22 @@ class Inward(Settling):
         ns.stats[codec.delivers] += 1
         proto = pkt.proto
         if proto == PROTO_UDP:
+            tables = ns._groups
+            reflected = (
+                tables is not None and tables.mdns is not None and self.reflect(ns, ip, pkt, tables.mdns, now)
+            )
             reason = udp_input(ns, pkt, now)
             if reason:
                 if reason == _NO_SOCKET:
+                    if reflected:
+                        ns.stats[_CONSUMED] += 1
+                        return None
                     self.tell(ns, ip, pkt, PORT_UNREACHABLE, 0, now)
                 self.drop(ns, pkt, reason)
         elif proto == codec.icmp_proto:
             self.icmp_input(ns, ip, pkt, now)
+        elif proto == PROTO_IGMP and ip.family == V4:
+            self.membership_input(ns, pkt, now)
         elif proto == codec.empty_proto:
             ns.stats[_CONSUMED] += 1  # RFC 8200 4.7
         else:
@@ -127,6 +136,8 @@ class Inward(Settling):
             self.reply(ns, ip, verdict, now, tos=ip.codec.tos(pkt), options=options)
         elif verdict == NDP:
             return self.ndp_input(ns, pkt, now)
+        elif verdict == MLD:
+            return self.membership_input(ns, pkt, now)
         elif isinstance(verdict, ErrorNews):
             self.news(ns, ip, pkt, verdict, now)
         else:
@@ -233,7 +244,12 @@ class Inward(Settling):
         dst = pkt.dst
         if ip.codec.is_multicast(dst):
             ns.stats[ip.codec.in_mcasts] += 1
-            if not is_member(ns, dst, pkt.iif, pkt.src):
+            member = is_member(ns, dst, pkt.iif, pkt.src)
+            tables = ns._groups
+            if tables is not None and tables.routing:
+                if not self.relay(ns, ip, pkt, tables, member, now):
+                    return None
+            elif not member:
                 return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
         else:
             ns.stats[ip.codec.in_bcasts] += 1

@@ -129,7 +129,10 @@ class Outward:
 
     def cross(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """The route short-cut: the packet goes on at the routing decision of the target. No hop, so no TTL."""
-        crossing: Crossing = route.crossing
+        self.cross_by(ns, ip, pkt, route.crossing, now)
+
+    def cross_by(self, ns: Netns, ip: IpState, pkt: Packet, crossing: Crossing, now: int) -> None:
+        """`cross` by the short-cut itself."""
         target = crossing.target
         if target is None or not crossing.accepted:
             crossing.denied += 1
