@@ -467,13 +467,14 @@ def test_a_device_that_goes_takes_its_answers_along() -> None:
 
 
 def test_routers_join_their_groups() -> None:
-    """RFC 4291 2.8: all routers, and the group of the subnet-router addresses; a host leaves them again."""
+    """RFC 4291 2.8: all routers, and the group of the subnet-router addresses; who is none any more leaves them."""
     bed = Bed6()
     bed.change(bed.lan, forwarding=True)
     bed.change(bed.lan, forwarding=True)
     bed.sent()
     assert bed.groups == [("join", "lan", one) for one in ("ff02::2", "ff05::2", "ff02::1:ff00:0")]
     bed.groups.clear()
+    bed.ndp.device_removed(bed.lan, bed.now)
     bed.change(bed.lan, forwarding=False)
     bed.sent()
     assert bed.groups == [("leave", "lan", one) for one in ("ff02::2", "ff05::2", "ff02::1:ff00:0")]

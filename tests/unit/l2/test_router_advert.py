@@ -263,6 +263,16 @@ def test_a_device_that_is_taken_down_says_so_once() -> None:
     assert bed.timeline(1000 * SECOND) == []
 
 
+def test_a_namespace_that_ends_says_so_at_each_device() -> None:
+    """RFC 4861 6.2.5: shutting down the system."""
+    bed = advertising()
+    bed.ndp.set_ra(bed.wan, RaConf(), bed.now)
+    bed.timeline(100 * SECOND)
+    bed.ndp.stopping(bed.now)
+    assert [(src, message.lifetime) for src, _, message in bed.told()] == [(LAN_LL, 0), ("fe80::2", 0)]
+    assert bed.timeline(1000 * SECOND) == []
+
+
 def test_a_lost_carrier_silences() -> None:
     """Nobody would hear it."""
     bed = advertising()

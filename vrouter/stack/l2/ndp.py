@@ -379,6 +379,11 @@ class Ndp:
         if advertiser is not None and dev.ready:
             advertiser.cease(now)
 
+    def stopping(self, now: int) -> None:
+        """The namespace is about to end, with all its devices still there: as `device_stopping` for each."""
+        for dev in list(self.advertisers):
+            self.device_stopping(dev, now)
+
     def device_unready(self, dev: Device, now: int) -> None:
         """The device lost its carrier, or went down: when it is administratively down, what was learned there ends."""
         for delayed in [one for one in self._delayed.values() if one.dev is dev]:
@@ -395,9 +400,10 @@ class Ndp:
         advertiser = self.advertisers.get(dev)
         if advertiser is not None:
             advertiser.silence()
-        self._routing.pop(dev, None)
         if not dev.removed:
+            self._leave_as_router(dev)
             return
+        self._routing.pop(dev, None)
         self.advertisers.pop(dev, None)
         for key in [key for key in self.proxies if key[0] is dev]:
             del self.proxies[key]
@@ -474,15 +480,16 @@ class Ndp:
 
     def _join_as_router(self, dev: Device) -> None:
         """RFC 4291 2.8: a router's devices have groups that a host's have not."""
-        routes = dev.conf6.forwarding
-        if routes == (dev in self._routing):
-            return
-        if routes:
+        if not dev.conf6.forwarding:
+            self._leave_as_router(dev)
+        elif dev not in self._routing:
             self._routing[dev] = None
-        else:
+            self.actions += [("join", dev, group) for group in ROUTER_GROUPS]
+
+    def _leave_as_router(self, dev: Device) -> None:
+        if dev in self._routing:
             del self._routing[dev]
-        for group in ROUTER_GROUPS:
-            self.actions.append(("join" if routes else "leave", dev, group))
+            self.actions += [("leave", dev, group) for group in ROUTER_GROUPS]
 
     def _forget(self, delayed: Delayed) -> None:
         self.ns.stack.timers.cancel(delayed.timer)
