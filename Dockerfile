@@ -1,18 +1,21 @@
 # The router in a container. `docs/container.md` tells how it is built and run, and what it needs.
 #
-#   BASE   any image with Python >= 3.11 and its venv module; both stages start from it
+#   BASE             any image with Python >= 3.11, its venv module and headers; both stages start from it
+#   VROUTER_CYTHON   skip: nothing is compiled, and no compiler needed
 ARG BASE=docker.io/library/python:3.11-slim
 
 # ------------------------------------------------------------------------------------- wheels, then an environment of them
 FROM ${BASE} AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ARG VROUTER_CYTHON=require
+ENV VROUTER_CYTHON=${VROUTER_CYTHON} PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY vrouter ./vrouter
 # The second environment has no pip: what runs needs none. Without debug symbols the extensions are a third of their size.
 # Layers round times to seconds: byte code that is checked by time would be stale at random, and a start three times as long.
 # Neither goes along: other programs that the dependencies install, and a driver for Windows with a licence of its own.
 RUN set -eu; \
+    [ "$VROUTER_CYTHON" = skip ] || command -v cc >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null; }; \
     python3 -m venv /pip; \
     /pip/bin/pip wheel --quiet --wheel-dir /wheels .; \
     python3 -m venv --without-pip /opt/vrouter; \

@@ -3,12 +3,16 @@
 #   PYTHON=…   the Python (3.11 or newer) that the environment is made with; by default the first one found by name
 #   PEERS=DIR  where `make bench` finds its peers
 #   ARGS=…     further arguments for pytest, e.g. make test ARGS="-k fragment"
+#   VROUTER_CYTHON=auto|require|skip
+#              what setup.py compiles: what it can (the default), all or nothing at all, nothing
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
 PEERS  ?= ../shared/peers
 ARGS   ?=
 FRAMES ?= 1000000
+
+export VROUTER_CYTHON ?= auto
 
 # The tools that the tests drive live in the system's directories, which a user's PATH may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -18,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts format tools bench bench-smoke fuzz clean
+.PHONY: always help demo test check lint types contracts format tools bench bench-smoke fuzz clean
 
 help:
 	echo "make demo         two tenants with the same subnet on this machine, and what crosses between them (root)"
@@ -32,23 +36,34 @@ help:
 
 # ---------------------------------------------------------------------------------------------------------- environment
 
-# The stamps make a second run quick: pip runs again only when pyproject.toml changed.
+# The stamps make a second run quick: pip runs again only when what is built changed, or how.
+BUILD := pyproject.toml setup.py $(wildcard vrouter/stack/*/*.pyx) $(VENV)/.cython
+BUILT := $(PY) -c 'from vrouter.stack.l3.fib import COMPILED; print("==> the routing table is", "compiled" if COMPILED else "pure Python")'
+
 $(PY):
 	scripts/make-venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(PY)
+$(VENV)/.cython: always | $(PY)
+	if [ "$$(cat $@ 2>/dev/null)" != "$(VROUTER_CYTHON)" ]; then
+		echo "$(VROUTER_CYTHON)" >$@
+	fi
+
+$(VENV)/.installed: $(BUILD) | $(PY)
 	echo "==> installing vrouter into $(VENV)"
 	$(PY) -m pip install --quiet --quiet --editable . </dev/null
+	$(BUILT)
 	touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(PY)
+$(VENV)/.installed-test: $(BUILD) | $(PY) tools
 	echo "==> installing vrouter and its test tools into $(VENV)"
 	$(PY) -m pip install --quiet --quiet --editable '.[test]' </dev/null
+	$(BUILT)
 	touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-bench: pyproject.toml | $(PY)
+$(VENV)/.installed-bench: $(BUILD) | $(PY) tools
 	echo "==> installing vrouter and what its benchmarks need into $(VENV)"
 	$(PY) -m pip install --quiet --quiet --editable '.[bench]' </dev/null
+	$(BUILT)
 	touch $@ $(VENV)/.installed
 
 tools:
@@ -98,5 +113,6 @@ bench-smoke: $(VENV)/.installed-bench tools
 	exec $(PY) -m benchmarks --smoke
 
 clean:
+	rm -f vrouter/stack/*/*.so
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,7 +33,8 @@ class Compile(build_ext):
         except Exception as error:
             if not ext.optional:
                 raise
-            notice(f"{ext.name} could not be compiled ({error})")
+            reason = str(error).strip().splitlines()[-1][-200:]
+            notice(f"{ext.name} could not be compiled, for which gcc and python3-dev are needed ({reason})")
 
 
 def extensions(mode: str) -> list[Extension]:
@@ -53,8 +54,11 @@ def extensions(mode: str) -> list[Extension]:
             raise SystemExit("VROUTER_CYTHON=require: there is no Cython (pip install 'cython>=3.1')") from None
         notice("there is no Cython")
         return []
-    sources = [Extension(name, [f"{path}.pyx"], optional=mode == "auto") for name, path in paths.items()]
-    return cythonize(sources, build_dir="build/cython", language_level=3, quiet=True)
+    sources = [Extension(name, [f"{path}.pyx"]) for name, path in paths.items()]
+    made = cythonize(sources, build_dir="build/cython", language_level=3, quiet=True)
+    for extension in made:
+        extension.optional = mode == "auto"
+    return made
 
 
 setup(ext_modules=extensions(os.environ.get("VROUTER_CYTHON") or "auto"), cmdclass={"build_ext": Compile})

@@ -86,7 +86,7 @@ def test_the_builder_gets_what_the_image_is_made_from() -> None:
     assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
     assert [name for name in copied if not (ROOT / name).exists()] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {"pyproject.toml", "vrouter", project["readme"], *project["license-files"]} == copied
+    assert {"pyproject.toml", "setup.py", "vrouter", project["readme"], *project["license-files"]} == copied
 
 
 def test_the_image_is_what_its_documentation_says() -> None:
