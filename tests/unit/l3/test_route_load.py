@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from vrouter.stack import Stack
-from vrouter.stack.base.addresses import parse_ipv4
+from vrouter.stack.base.addresses import parse_ipv4, parse_ipv6
 from vrouter.stack.l3.fib import to_record
 from vrouter.stack.l3.route_load import MAX_PROBLEMS, RouteLoad
 from vrouter.stack.l3.route_text import parse_tail, split_line
@@ -105,7 +105,15 @@ def test_ipv6_lines(ns: Netns) -> None:
         ("fe80:1::/64", None, "lan", 1024),
         ("fe81::/64", None, "wan", 1024),
     ]
-    assert ns.ip6.main.exact(0, 0)[0].via >> 128 == ns.device("lan").ifindex
+    lan, wan = ns.device("lan").ifindex, ns.device("wan").ifindex
+    assert ns.ip6.main.exact(0, 0)[0].via >> 128 == lan
+    assert len(ns.ip6.main.exact(parse_ipv6("fe80:1::") | lan << 128, 64)) == 1  # RFC 4007 6: of one link
+    load = run(
+        ns, ["route add fe80:2::/64 dev wan", "route add fe80:3::/64 dev wan", "route add blackhole fe80:4::/64"]
+    )
+    assert told(load) == ["3: a link-local prefix is on the link of one device"]
+    run(ns, ["route add fe80:2::/64 dev wan", "route add fe80:3::/64 dev wan"])
+    assert [len(ns.ip6.main.exact(parse_ipv6(f"fe80:{n}::") | wan << 128, 64)) for n in (2, 3)] == [1, 1]
 
 
 BAD = {

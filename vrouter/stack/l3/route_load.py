@@ -33,6 +33,7 @@ MAX_PROBLEMS: Final = 100  # told; the rest is only counted
 MAX_TAILS: Final = 65536
 BUDGET: Final = 1000
 _AT_ONCE: Final = 2000
+_LINK_LOCAL: Final = 0x3FA  # the first ten bits of fe80::/10
 
 Target = tuple[int, int]  # family, table
 
@@ -97,12 +98,14 @@ class RouteLoad:
                 text = words[2]
                 found = (known6 if ":" in text else known4).get(words[3])
                 if found is not None:
+                    staged, route = found
                     try:
                         _, prefix, length = parse_prefix(text)
-                    except ValueError as error:
+                        if prefix >> 118 == _LINK_LOCAL:
+                            prefix = self.ns.place_of(prefix, length, route)
+                    except (ValueError, OSError) as error:
                         self._problem(number, error)
                         continue
-                    staged, route = found
                     staged.entries.append((prefix, length, route))
                     staged.lines.append(number)
                     continue
@@ -141,6 +144,7 @@ class RouteLoad:
             if type_ == "unicast" and raw and raw.split() == tail.split():
                 known[raw] = way  # as it stands in the line, with its end
         staged, route = way
+        prefix = self.ns.place_of(prefix, length, route)
         if verb == "replace":
             self._stage(staged)
             for other in staged.fib.exact(prefix, length):
