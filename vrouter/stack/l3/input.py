@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vrouter.stack.base.addresses import BROADCAST4
+from vrouter.stack.base.addresses import BROADCAST4, V4
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import (
     DONT_FRAGMENT,
@@ -21,11 +21,12 @@ from vrouter.stack.base.packet import (
     LINK_GROUP,
     Packet,
 )
-from vrouter.stack.l3.fib import REJECT
+from vrouter.stack.l3.fib import DELIVER, REJECT
 from vrouter.stack.wire.checksum import is_valid
 from vrouter.stack.wire.ipv4 import DF, FIELDS, MAX_PACKET, MF, MIN_HEADER, OFFSET_MASK, PROTO_IGMP
 
 if TYPE_CHECKING:
+    from vrouter.stack.l3.fib import Route
     from vrouter.stack.l3.ip import IpState
 
 _unpack = FIELDS.unpack_from
@@ -150,6 +151,11 @@ def crossing_input(ip: IpState, pkt: Packet) -> int:
     if src not in ip.owners and (src in ip.broadcasts or src in ip.zeros):
         return IP_INVALID_SOURCE
     return IP_INVALID_DEST if dst in ip.zeros and dst not in ip.owners else 0
+
+
+def is_heard(pkt: Packet, route: Route) -> bool:
+    """Whether a packet to one host in a group frame may be for us: IPv6's may (RFC 6085, Linux), but is not forwarded."""
+    return pkt.family != V4 and route.action == DELIVER
 
 
 def group_input(pkt: Packet) -> int:

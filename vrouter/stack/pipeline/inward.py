@@ -20,7 +20,7 @@ from vrouter.stack.l3 import fib
 from vrouter.stack.l3.forward import broadcasts, exceeds_mtu, forwards, redirect_gateway
 from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, redirect_target
 from vrouter.stack.l3.icmpv6 import MLD, NDP
-from vrouter.stack.l3.input import group_input
+from vrouter.stack.l3.input import group_input, is_heard
 from vrouter.stack.l3.kinds import (
     BEYOND_SCOPE,
     PORT_UNREACHABLE,
@@ -211,7 +211,7 @@ class Inward(Multicast):
         if ip.group_floor <= dst <= ip.group_top:
             return self.group(ns, ip, pkt, now)
         route = ip.route_in(pkt)
-        if pkt.flags & LINK_GROUP and (route is None or route.type != fib.BROADCAST):
+        if pkt.flags & LINK_GROUP and (route is None or not (route.type == fib.BROADCAST or is_heard(pkt, route))):
             return self.drop(ns, pkt, group_input(pkt))
         if route is None:
             return self.refuse(ns, ip, pkt, NO_ROUTE if forwards(ns, pkt) else NO_FORWARDING, now)
