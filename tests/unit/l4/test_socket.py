@@ -16,8 +16,9 @@ GROUP_MAC = bytes.fromhex("01005e000005")
 
 
 def sent(stack: Stack) -> list[bytes]:
-    """The IP packets that left since the last look."""
-    return [bytes(frame[14:]) for _, frame in stack.take_egress() if bytes(frame[12:14]) == b"\x08\x00"]
+    """The IP packets that left since the last look, without IGMP's."""
+    packets = [bytes(frame[14:]) for _, frame in stack.take_egress() if bytes(frame[12:14]) == b"\x08\x00"]
+    return [packet for packet in packets if packet[9] != 2]
 
 
 def ready_neighbour(ns: Netns) -> None:

@@ -14,7 +14,7 @@ Read first: RFC 792 (echo), RFC 1122 3.2.2.6, RFC 4443 4.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vrouter.stack.base.addresses import MAX6, V4, V6
 from vrouter.stack.base.counters import Stat
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _NO_SOCKET = int(DropReason.NO_SOCKET)
 _SOCKET_RCVBUFF = int(DropReason.SOCKET_RCVBUFF)
 _DELIVERED = int(Stat.AcctDelivered)
-ECHO = {V4: icmp.ECHO, V6: icmpv6.ECHO}
+ECHO: Final = {V4: icmp.ECHO, V6: icmpv6.ECHO}
 
 
 class PingTable(SocketTable):
