@@ -326,6 +326,20 @@ def test_many_into_a_big_table(ns: Netns) -> None:
     assert told(again) == ["1: there is such a route already"]
 
 
+@pytest.mark.parametrize("many", [0, 3000])
+def test_routes_that_need_rules(ns: Netns, many: int) -> None:
+    """throw in main, and the table default, mean something to rules alone: they are asked as long as there are such."""
+    run(ns, [f"198.{n >> 8}.{n & 255}.0/24 via 10.0.1.2" for n in range(many)])
+    assert ns.ip4.rules is None
+    run(ns, ["throw 192.0.2.0/24", "default via 10.0.1.9 table default"])
+    assert ns.ip4.rules is not None
+    assert ns.ip4.lookup(parse_ipv4("192.0.2.1")).table == 253
+    run(ns, ["192.0.2.0/24 via 10.0.1.2"], replace=True)
+    assert ns.ip4.rules is not None
+    ns.del_route("default", table="default", now=0)
+    assert ns.ip4.rules is None
+
+
 def test_words() -> None:
     """What `split_line` and `parse_tail` make of a line."""
     assert split_line("  # only a comment") is None

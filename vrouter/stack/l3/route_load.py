@@ -256,6 +256,7 @@ class RouteLoad:
         staged.fib.generation += live.generation
         ip.put_table(staged.number, staged.fib)
         ip.vacated_all(staged.number)
+        ip.review_rules()
         self._leaving.append(live)
         self._phase = self._release
 
@@ -299,11 +300,14 @@ class RouteLoad:
 
     def _release(self, budget: int) -> bool:
         """Let go of what is not needed any more. Short-cuts live by their routes alone from now on."""
-        self._staged = {}
         for crossing in self._held:
             crossing.routes -= 1
         self._held = {}
         self.ns.forget_unused_crossings()
+        if self.applied and not self.ns.closing:
+            for family in {staged.family for staged in self._staged.values()}:
+                self.ns.ip(family).review_rules()
+        self._staged = {}
         while self._leaving:
             if not self._leaving[-1].shrink(4 * budget):
                 return False

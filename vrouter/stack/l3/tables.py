@@ -119,8 +119,13 @@ class RoutingTables:
         self.tables[number] = table
         if number == TABLE_MAIN:
             self.main = table
-        if number == TABLE_DEFAULT or any(route.type == THROW for route in table.routes()):
+
+    def review_rules(self) -> None:
+        """Many routes are new, or gone: ask the rules from now on, or no more, as these need it."""
+        if len(self.tables.get(TABLE_DEFAULT, ())) or any(route.type == THROW for route in self.main.routes()):
             self.use_rules()
+        else:
+            self.forget_rules()
 
     def use_rules(self) -> RuleSet:
         """The rules, which from now on are asked."""
