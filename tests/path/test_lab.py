@@ -1,6 +1,6 @@
 """The lab: topology, what nodes can do, and exact expectations.
 
-a (10.0.1.2) ── (10.0.1.1) r (10.0.2.1) ── (10.0.2.2) b
+a (10.0.1.2, fd00:0:1::2) ── (10.0.1.1, fd00:0:1::1) r (10.0.2.1, fd00:0:2::1) ── (10.0.2.2, fd00:0:2::2) b
 """
 
 import re
@@ -12,9 +12,11 @@ from vrouter.testing import Lab, LabError, frames, match
 
 
 def test_a_line_has_addresses_routes_and_neighbours(lab) -> None:
-    """A router has .1 of each wire's network, a host .2; hosts default to the router; no address is to be resolved."""
+    """A router has .1 and ::1 of each wire's networks, a host .2 and ::2; hosts default to the router; no address is to
+    be resolved."""
     a, r, b = lab.line("a", "r", "b")
-    assert (a.addresses, r.addresses, b.addresses) == (["10.0.1.2"], ["10.0.1.1", "10.0.2.1"], ["10.0.2.2"])
+    assert (a.addresses, b.addresses) == (["10.0.1.2", "fd00:0:1::2"], ["10.0.2.2", "fd00:0:2::2"])
+    assert r.addresses == ["10.0.1.1", "fd00:0:1::1", "10.0.2.1", "fd00:0:2::1"]
     assert (r.addr_towards(a), r.addr_towards(b), a.addr_towards(b)) == ("10.0.1.1", "10.0.2.1", "10.0.1.2")
     assert sorted(r.ns.devices) == ["a", "b", "lo"]
     assert [neigh.state.name for neigh in a.ns.neigh4.entries(lab.now)] == ["PERMANENT"]
@@ -283,7 +285,7 @@ def test_names_are_taken_once(lab) -> None:
         lab.wire("a", "c")
     with pytest.raises(LabError, match="two stations at least"):
         lab.line("a")
-    assert repr(lab["a"]) == "<Node a: 10.0.1.1>"
+    assert repr(lab["a"]) == "<Node a: 10.0.1.1, fd00:0:1::1>"
 
 
 def test_two_wires_between_the_same_stations(lab) -> None:

@@ -11,12 +11,16 @@
 Hosts and routers have the whole stack each, wires have every fault (`wire`), time jumps from one thing to the next
 (`timeline`), and all chance comes from the seed: the same test gives the same bytes at the same nanoseconds, always.
 
-Addresses. Wire number N of a lab is 10.0.N.0/24 (10.N/256.N%256.0/24); a router has .1 on it (of two routers the one
-named first), a host .2 (of two hosts the one named first has .1). On a hub routers come first, then hosts, from .1 on.
+Addresses. Wire number N of a lab is 10.0.N.0/24 (10.N/256.N%256.0/24) and fd00:0:N::/64 (N in hexadecimal); a router
+has .1 and ::1 on it (of two routers the one named first), a host .2 and ::2 (of two hosts the one named first has .1).
+On a hub routers come first, then hosts, from .1 on. Devices have link-local addresses as well. A wire whose MTU is
+below 1280 has no IPv6 (RFC 8200 5), a lab with ``ipv6=False`` has none anywhere.
 
-Neighbours. Unless `resolve` is on, both ends of a wire know each other's MAC address from the start (PERMANENT) and
-nothing is announced, so that a test of something else need not care for ARP. With `resolve` everything is as on a real
-wire.
+Neighbours. Unless `resolve` is on, both ends of a wire know each other's MAC addresses from the start (PERMANENT) and
+nothing is announced, so that a test of something else need not care for ARP and neighbour discovery. With `resolve`,
+and at switches, everything is as on a real wire, but for the detection of duplicate IPv6 addresses, which would make
+every test begin with waiting: ``net.ipv6.conf.default.dad_transmits`` is 0 in a lab. What stations say to keep a link
+going is recorded apart (`node.Recorder`).
 
 The end (`close`, which the fixture calls) is a check: the accounts of every stack and every wire are equal, tables are
 within their bounds, no task of `run` is left over.
@@ -26,28 +30,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from vrouter.stack.base.addresses import format_address
+from vrouter.stack.base.addresses import V4, V6, scoped
 from vrouter.testing import topology
 from vrouter.testing.errors import LabError
-from vrouter.testing.frames import Ip
 from vrouter.testing.loop import VirtualLoop
 from vrouter.testing.match import describe
 from vrouter.testing.node import Machine, Node, Recorder
+from vrouter.testing.octets import Ip
 from vrouter.testing.pcapng import INBOUND, OUTBOUND, PcapngWriter
 from vrouter.testing.probe import Hub, Probe
+from vrouter.testing.switch import Network, Switch
 from vrouter.testing.timeline import SECOND, Timeline
 from vrouter.testing.wire import OVERFLOW, End, Wire
+
+if TYPE_CHECKING:
+    from vrouter.stack.device import Device
+    from vrouter.stack.netns import Netns
+    from vrouter.stack.stack import Stack
 
 _Result = TypeVar("_Result")
 
 Station = Node | Probe | Hub
 Named = Station | str
+Given = str | Sequence[str] | None
 
 DEFAULT_SEED: Final = 1
 _TRACED: Final = 40
@@ -55,12 +66,14 @@ _MAX_DEVICE_NAME: Final = 15
 
 
 class Lab(Timeline):
-    """A network; `seed` keys all its chance, `resolve` is the default of its wires."""
+    """A network; `seed` keys all its chance, `resolve` is the default of its wires, `ipv6` whether it has both
+    families."""
 
-    def __init__(self, seed: int = DEFAULT_SEED, *, resolve: bool = False) -> None:
+    def __init__(self, seed: int = DEFAULT_SEED, *, resolve: bool = False, ipv6: bool = True) -> None:
         super().__init__()
         self.seed = seed
         self.resolve = resolve
+        self.ipv6 = ipv6
         self.stations: dict[str, Station] = {}
         self.wires: list[Wire] = []
         self._networks = 0
@@ -73,31 +86,61 @@ class Lab(Timeline):
 
     # -- stations -----------------------------------------------------------------------------------------------------
 
-    def host(self, name: str) -> Node:
-        """An end host: a stack with one namespace that does not forward."""
+    def host(self, name: str, *, vlan: int = 0) -> Node:
+        """An end host: a stack with one namespace that does not forward. `vlan` is the VLAN that it is in where it is
+        wired to a switch."""
         machine = Machine(self, name)
-        ns = machine.stack.add_netns(name, now=self.now)
-        node = Node(self, name, machine, ns)
-        self.add_station(node)
-        self.machines.append(machine)
+        node = Node(self, name, machine, self.add_netns(machine.stack, name))
+        node.vlan = vlan
+        self._add_machine(node)
         return node
 
     def router(self, name: str) -> Node:
-        """A router: a host with forwarding switched on."""
+        """A router: a host with forwarding switched on, of both families."""
         node = self.host(name)
-        node.ns.sysctl["net.ipv4.ip_forward"] = 1
+        node.forward()
         return node
 
-    def probe(self, name: str, addr: str | None = None, *, gateway: Ip | None = None, arp: bool = False) -> Probe:
+    def switch(self, name: str, *, stp: str = "rstp", **options: Any) -> Switch:
+        """A switch: what is wired to it becomes a port of its bridge, which speaks `stp` (none, stp, rstp).
+
+        `options` are more parameters of the bridge, as of `vrouter.stack.netns.Netns.set_bridge`; see `switch.Switch`.
+        """
+        machine = Machine(self, name)
+        node = Switch(self, name, machine, self.add_netns(machine.stack, name))
+        self._add_machine(node)
+        node.set_bridge(stp=stp, **options)
+        return node
+
+    def _add_machine(self, node: Node) -> None:
+        self.add_station(node)
+        self.machines.append(node.machine)
+
+    def add_netns(self, stack: Stack, name: str, accept_from: Sequence[str] = ()) -> Netns:
+        """A namespace with a lab's settings; for stations, `host` and the like make what is needed."""
+        ns = stack.add_netns(name, accept_from=accept_from, now=self.now)
+        ns.sysctl["net.ipv6.conf.default.dad_transmits"] = 0
+        if not self.ipv6:
+            ns.sysctl["net.ipv6.conf.default.disable_ipv6"] = 1
+        return ns
+
+    def probe(
+        self,
+        name: str,
+        addr: str | None = None,
+        *,
+        addr6: str | None = None,
+        gateway: Ip | None = None,
+        arp: bool = False,
+    ) -> Probe:
         """The bare end of a wire, which records and injects; see `probe.Probe`."""
-        probe = Probe(self, name, topology.mac(len(self.stations), 0), addr, gateway, arp)
+        probe = Probe(self, name, topology.mac(len(self.stations), 0), addr, addr6, gateway, arp)
         self.add_station(probe)
         return probe
 
     def hub(self, name: str, *stations: Named, **options: Any) -> Hub:
         """One link with many stations, which get addresses of one network; `options` as for `wire`."""
-        self._networks += 1
-        hub = Hub(self, name, topology.network(self._networks))
+        hub = Hub(self, name, self._new_network())
         self.add_station(hub)
         found = [self._known(station) for station in stations]
         for station in sorted(found, key=lambda one: not topology.is_router(one)):
@@ -147,15 +190,22 @@ class Lab(Timeline):
         b: Named,
         *,
         mtu: int = 1500,
-        addresses: str | tuple[str | None, str | None] | None = "auto",
+        addresses: str | tuple[Given, Given] | None = "auto",
         resolve: bool | None = None,
+        vlan: int = 0,
+        trunk: Sequence[int] = (),
         **impairments: Any,
     ) -> Wire:
         """Join two stations; each gets a device called after the other.
 
         `delay`, `jitter`, `loss`, `reorder`, `duplicate`, `corrupt`, `rate`, `queue` are those of `wire.Impairments`,
-        both ways. `mtu` is that of both devices. `addresses` are both ends' ``ADDRESS/LENGTH`` (or None), "auto" for
-        the next network of the lab, None for none; routes beyond the wire are set by `set_routes`.
+        both ways. `mtu` is that of both devices. `addresses` are both ends' ``ADDRESS/LENGTH`` (or several of them, or
+        None), "auto" for those of the lab's next network, or of the network that a hub or switch has; None for none.
+        Routes beyond the wire are set by `set_routes`.
+
+        `vlan` is the VLAN of frames without a tag at the port of a switch (a host's own by default), `trunk` are those
+        that pass with their tags. A station without a switch has a vlan device for each of these, called DEVICE.VID,
+        with addresses of the VLAN's network; it has addresses on the wire itself only where `vlan` is said.
         """
         one, two = self._known(a), self._known(b)
         if one is two:
@@ -164,17 +214,26 @@ class Lab(Timeline):
         self.wires.append(wire)
         if self._pcap is not None:
             self._describe_interface(wire)
+        if resolve is None:
+            resolve = self.resolve or isinstance(one, Switch) or isinstance(two, Switch)
+        vlan = vlan or getattr(one, "vlan", 0) or getattr(two, "vlan", 0)
         for end in wire.ends:
             end.station.ends.append(end)  # type: ignore[attr-defined] # every station of a lab is a Recorder
-            self._plug(end)
-        pair = self._plan_addresses(one, two) if addresses == "auto" else addresses or (None, None)
-        resolve = self.resolve if resolve is None else resolve
-        for end, text in zip(wire.ends, pair, strict=True):
-            if text is not None:
-                self._give(end, str(text), announce=resolve)
+            self._plug(end, announce=resolve)
+        for end in wire.ends:
+            if isinstance(end.station, Switch):
+                end.station.attach(end.device, vlan, trunk)
+        if addresses == "auto":
+            for tag in (*([] if trunk and not vlan else [0]), *trunk):
+                self._address(wire, tag or vlan, tag, announce=resolve)
+        else:
+            for end, given in zip(wire.ends, addresses or (None, None), strict=True):
+                for text in [given] if isinstance(given, str) else given or ():
+                    self._give(end, end.device, text, announce=resolve)
         if not resolve:
             for end in wire.ends:
                 self._introduce(end)
+        self.collect()
         return wire
 
     def set_routes(self) -> None:
@@ -188,7 +247,7 @@ class Lab(Timeline):
             name = f"{one.name}-{two.name}-{number}"
         return name
 
-    def _plug(self, end: End) -> None:
+    def _plug(self, end: End, *, announce: bool) -> None:
         """Give a node its device for a wire's end."""
         node = end.station
         if not isinstance(node, Node):
@@ -199,55 +258,92 @@ class Lab(Timeline):
             number += 1
             name = f"{base[: _MAX_DEVICE_NAME - len(str(number))]}{number}"
         mac = topology.mac(list(self.stations).index(node.name), len(node.ends))
-        end.device = node.ns.add_device(name, mac, end.wire.mtu, now=self.now)
+
+        def prepare(dev: Device) -> None:
+            dev.with_arp = announce  # a device without ARP announces nothing
+
+        end.device = node.ns.add_device(name, mac, end.wire.mtu, prepare=prepare, now=self.now)
+        end.device.with_arp = True
         node.machine.ends[end.device] = end
 
-    def _plan_addresses(self, one: Station, two: Station) -> tuple[str | None, str | None]:
-        for hub, first in ((one, False), (two, True)):
-            if isinstance(hub, Hub):
-                text = f"{format_address(hub.network + hub.next_host)}/24"
-                hub.next_host += 1
-                return (text, None) if first else (None, text)
-        self._networks += 1
-        base = topology.network(self._networks)
-        low, high = f"{format_address(base + 1)}/24", f"{format_address(base + 2)}/24"
-        swapped = topology.is_router(two) and not topology.is_router(one)
-        return (high, low) if swapped else (low, high)
+    def _address(self, wire: Wire, vlan: int, tag: int, *, announce: bool) -> None:
+        """Give both ends of a wire their addresses in the network of a VLAN (0: none), of which frames carry `tag`."""
+        one, two = (end.station for end in wire.ends)
+        shared = next((station for station in (one, two) if topology.repeats(station)), None)
+        if shared is None:
+            swapped = topology.is_router(two) and not topology.is_router(one)
+            network, hosts = self._new_network(), (2, 1) if swapped else (1, 2)
+        else:
+            network, hosts = self._network_of(shared, vlan), (0, 0)
+        for end, host in zip(wire.ends, hosts, strict=True):
+            if topology.repeats(end.station):
+                continue
+            place = host or network.next_host()
+            dev = end.device
+            if dev is not None and tag:
+                name = f"{dev.name[: _MAX_DEVICE_NAME - 5]}.{tag}"
+                dev = dev.ns.add_device(name, kind="vlan", parent=dev, vid=tag, now=self.now)
+            for family in (V4, V6) if self.ipv6 else (V4,):
+                self._give(end, dev, topology.interface(network.number, place, family), announce=announce)
 
-    def _give(self, end: End, text: str, *, announce: bool) -> None:
-        station = end.station
+    def _network_of(self, station: Station, vlan: int) -> Network:
+        """The network that stations on the link of a hub or switch share."""
+        if isinstance(station, Hub):
+            return station.network
+        assert isinstance(station, Switch)
+        for other in topology.shared_by(station):
+            if isinstance(other, Switch) and vlan in other.networks:
+                return other.networks[vlan]
+        network = station.networks[vlan] = self._new_network()
+        return network
+
+    def _new_network(self) -> Network:
+        self._networks += 1
+        return Network(self._networks)
+
+    def _give(self, end: End, dev: Device | None, text: str, *, announce: bool) -> None:
+        station, is_ipv6 = end.station, ":" in text
         if isinstance(station, Probe):
-            if not station.has_addr:
-                station.addr = text.partition("/")[0]
-        elif isinstance(station, Node):
-            end.device.with_arp = announce  # a device without ARP announces nothing
+            address = text.partition("/")[0]
+            if is_ipv6 and not station.has_addr6:
+                station.addr6 = address
+            elif not is_ipv6 and not station.has_addr:
+                station.addr = address
+        elif isinstance(station, Node) and dev is not None and (dev.with_ipv6 or not is_ipv6):
+            dev.with_arp = announce
             try:
-                station.ns.add_address(end.device, text, now=self.now)
+                station.ns.add_address(dev, text, now=self.now)
             finally:
-                end.device.with_arp = True
+                dev.with_arp = True
 
     def _introduce(self, end: End) -> None:
         """Make the station at `end` and all others on its link neighbours that never change."""
         for other in topology.link(end):
             for here, there in ((end, other), (other, end)):
-                if isinstance(here.station, Node):
-                    for address in topology.addresses(there):
-                        here.station.ns.neigh4.add_static(here.device, address, topology.mac_at(there), self.now)
+                if not isinstance(here.station, Node) or topology.repeats(there.station):
+                    continue
+                mac = topology.mac_at(there)
+                for dev in topology.devices(here):
+                    for address in topology.addresses(there, V4):
+                        dev.ns.neigh4.add_static(dev, address, mac, self.now)
+                    for address in topology.addresses(there, V6) if dev.with_ipv6 else ():
+                        dev.ns.neigh6.add_static(dev, scoped(address, dev.ifindex), mac, self.now)
 
     # -- what is known of links ---------------------------------------------------------------------------------------
 
-    def mac_of(self, end: End, addr: int) -> bytes:
+    def mac_of(self, end: End, addr: int, family: int = V4) -> bytes:
         """The MAC address behind IP address `addr` on the link of `end`; LabError when nobody there has it."""
-        return topology.find_mac(end, addr)
+        return topology.find_mac(end, addr, family)
 
-    def is_on_link(self, end: End, addr: int) -> bool:
+    def is_on_link(self, end: End, addr: int, family: int = V4) -> bool:
         """Whether a station on the link of `end` has the address `addr`."""
-        return any(addr in topology.addresses(other) for other in topology.link(end))
+        return any(addr in topology.addresses(other, family) for other in topology.link(end))
 
-    def routers_on(self, end: End) -> list[int]:
+    def routers_on(self, end: End, family: int = V4) -> list[int]:
         """Addresses of the routers on the link of `end`, one each."""
-        found = (topology.addresses(other)[:1] for other in topology.link(end) if topology.is_router(other.station))
-        return [address for addresses in found for address in addresses]
+        routers = [other for other in topology.link(end) if topology.is_router(other.station)]
+        found = [topology.gateway(end, other, family) for other in routers]
+        return [address for address in found if address is not None]
 
     # -- frames -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 A node takes part in the network twice over. Its stack does what any host or router does: it answers, forwards, and
 sends what its sockets say (`udp`, `ping`, `socket`). Beside that, a test can put anything on its wires by `send`, past
 the stack, whose counters do not move; and `sent` and `received` hold every frame that passed the node's end of a wire,
-whatever the stack made of it.
+whatever the stack made of it. What stations say to keep a link going is kept apart, in lists of its own.
 """
 
 from __future__ import annotations
@@ -11,25 +11,42 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from struct import pack
 from typing import TYPE_CHECKING, Any, Final
 
-from vrouter.stack.base.addresses import format_address
+from vrouter.stack.base.addresses import (
+    V4,
+    V6,
+    format_address,
+    is_link_local6,
+    is_multicast4,
+    is_multicast6,
+    parse_address_zone,
+    unscoped,
+)
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.l2.neighbour import PERMANENT, neighbours_of
 from vrouter.stack.l4.constants import (
     AF_INET,
+    AF_INET6,
     IP_MTU_DISCOVER,
     IP_PMTUDISC_DO,
     IP_RECVERR,
     IP_TTL,
     IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPV6_MTU_DISCOVER,
+    IPV6_RECVERR,
+    IPV6_UNICAST_HOPS,
     SOCK_DGRAM,
     SOL_IP,
+    SOL_IPV6,
 )
 from vrouter.stack.stack import Stack
 from vrouter.testing import frames
 from vrouter.testing.counters import Counters
 from vrouter.testing.errors import LabError
-from vrouter.testing.frames import Ip, ip_int
+from vrouter.testing.octets import Ip
 from vrouter.testing.match import Frame
 from vrouter.testing.udp_port import UdpPort
 
@@ -43,12 +60,35 @@ if TYPE_CHECKING:
     from vrouter.testing.wire import End
 
 SECOND: Final = 1_000_000_000
-_ETHERTYPE_AT = 12
 _ECHO_HEADER = 8
+_TAGS: Final = (b"\x81\x00", b"\x88\xa8")
+_STP_GROUP: Final = b"\x01\x80\xc2\x00\x00\x00"
+_NDP: Final = frozenset(range(133, 137))  # redirects are for hosts, not for the link
+_MLD: Final = frozenset((130, 131, 132, 143))
+_DESTINATION: Final = {4: slice(16, 20), 6: slice(24, 40)}
+
+
+def purpose(frame: bytes) -> str:
+    """What a frame is for: "arp", "ndp" (solicitations and advertisements), "groups" (IGMP, MLD), "stp", or "" for
+    everything else."""
+    at = 12
+    while frame[at : at + 2] in _TAGS:
+        at += 4
+    ethertype, packet = frame[at : at + 2], frame[at + 2 : at + 52]
+    if ethertype == b"\x08\x06":
+        return "arp"
+    if ethertype == b"\x08\x00" and packet[9:10] == b"\x02":
+        return "groups"
+    if ethertype == b"\x86\xdd":
+        if packet[6:7] == b"\x3a" and len(packet) > 40 and packet[40] in _NDP:
+            return "ndp"
+        if packet[6:7] == b"\x00" and len(packet) > 48 and packet[40] == frames.ICMPV6 and packet[48] in _MLD:
+            return "groups"
+    return "stp" if frame[:6] == _STP_GROUP else ""
 
 
 class Recorder:
-    """The frames that passed a station's ends of wires, ARP apart."""
+    """The frames that passed a station's ends of wires; those that keep the link going apart (`purpose`)."""
 
     def __init__(self, lab: Lab, name: str) -> None:
         self.lab = lab
@@ -57,26 +97,48 @@ class Recorder:
         self.recording = True
         """Whether frames are kept; switch it off for long runs."""
         self.sent: list[Frame] = []
-        """What went out, ARP excluded."""
+        """What went out, but for ARP, neighbour discovery, IGMP, MLD and spanning tree."""
         self.received: list[Frame] = []
-        """What came in, ARP excluded."""
+        """What came in, but for the same."""
         self.sent_arp: list[Frame] = []
         self.received_arp: list[Frame] = []
+        self.sent_ndp: list[Frame] = []
+        """Solicitations and advertisements of neighbours and routers; redirects are in `sent`."""
+        self.received_ndp: list[Frame] = []
+        self.sent_groups: list[Frame] = []
+        """IGMP and MLD."""
+        self.received_groups: list[Frame] = []
+        self.sent_stp: list[Frame] = []
+        self.received_stp: list[Frame] = []
+        self._out = {
+            "": self.sent,
+            "arp": self.sent_arp,
+            "ndp": self.sent_ndp,
+            "groups": self.sent_groups,
+            "stp": self.sent_stp,
+        }
+        self._in = {
+            "": self.received,
+            "arp": self.received_arp,
+            "ndp": self.received_ndp,
+            "groups": self.received_groups,
+            "stp": self.received_stp,
+        }
 
     def clear(self) -> None:
         """Forget the frames recorded so far."""
-        for frames_ in (self.sent, self.received, self.sent_arp, self.received_arp):
-            frames_.clear()
+        for recorded in (*self._out.values(), *self._in.values()):
+            recorded.clear()
 
     def note_sent(self, frame: bytes) -> None:
         """Record a frame that went out."""
         if self.recording:
-            (self.sent_arp if _is_arp(frame) else self.sent).append(Frame(frame))
+            self._out[purpose(frame)].append(Frame(frame))
 
     def note_received(self, frame: bytes) -> None:
         """Record a frame that came in."""
         if self.recording:
-            (self.received_arp if _is_arp(frame) else self.received).append(Frame(frame))
+            self._in[purpose(frame)].append(Frame(frame))
 
     # -- sending past the stack -------------------------------------------------------------------------------------
 
@@ -97,18 +159,27 @@ class Recorder:
         return Frame(frame)
 
     def send_packet(
-        self, packet: bytes, dev: str | None = None, *, dst_mac: frames.Mac | None = None, ethertype: int = frames.IPV4
+        self,
+        packet: bytes,
+        dev: str | None = None,
+        *,
+        dst_mac: frames.Mac | None = None,
+        ethertype: int | None = None,
     ) -> Frame:
         """Put an Ethernet header in front of `packet` and send it; whatever is in it, if `dst_mac` is given.
 
         Without, it goes to the next hop towards its destination, as the node's routes say; LabError when nobody there
-        has that address.
+        has that address. `ethertype` is that of the packet's version by default: IPv6 of 6, IPv4 of all others.
         """
-        dst = int.from_bytes(packet[16:20], "big") if len(packet) >= 20 else -1
+        family = V6 if packet and packet[0] >> 4 == V6 else V4
+        where = _DESTINATION[family]
+        dst = int.from_bytes(packet[where], "big") if len(packet) >= where.stop else -1
         if dst_mac is None and dst < 0:
             raise LabError(f"{self.name}: {len(packet)} bytes name no destination; say which by dst_mac")
-        end, next_hop = (self._end(dev), dst) if dst_mac is not None else self._next_hop(dst, dev)
-        target = self.lab.mac_of(end, next_hop) if dst_mac is None else frames.mac_bytes(dst_mac)
+        end, next_hop = (self._end(dev), dst) if dst_mac is not None else self._next_hop(dst, family, dev)
+        target = self.lab.mac_of(end, next_hop, family) if dst_mac is None else frames.mac_bytes(dst_mac)
+        if ethertype is None:
+            ethertype = frames.IPV6 if family == V6 else frames.IPV4
         return self.send_frame(frames.ethernet(target, self._mac(end), ethertype, packet), self._end_name(end))
 
     def _end(self, dev: str | None) -> End:
@@ -125,13 +196,9 @@ class Recorder:
     def _mac(self, end: End) -> bytes:
         raise LabError(f"{self.name} has no MAC address")
 
-    def _next_hop(self, dst: int, dev: str | None) -> tuple[End, int]:
+    def _next_hop(self, dst: int, family: int, dev: str | None) -> tuple[End, int]:
         """By which end, and to whom, a packet to `dst` goes."""
         return self._end(dev), dst
-
-
-def _is_arp(frame: bytes) -> bool:
-    return frame[_ETHERTYPE_AT : _ETHERTYPE_AT + 2] == b"\x08\x06"
 
 
 class Machine:
@@ -204,10 +271,11 @@ class Machine:
                 f"the accounts of {self.name} differ: {sum(came.values())} {came} ≠ {sum(went.values())} {went}"
             )
         for ns in self.stack.namespaces.values():
-            neighbours = sum(len(dev.neigh4) for dev in ns.devices.values())
-            configured = sum(neigh.state >= 0x40 for dev in ns.devices.values() for neigh in dev.neigh4.values())
-            if neighbours - configured > ns.conf.gc_thresh3:
-                raise LabError(f"{ns.name} of {self.name} has {neighbours} neighbours, more than {ns.conf.gc_thresh3}")
+            for family, bound in ((V4, ns.conf.gc_thresh3), (V6, ns.conf.v6.gc_thresh3)):
+                entries = [neigh for dev in ns.devices.values() for neigh in neighbours_of(dev, family).values()]
+                learnt = sum(neigh.state is not PERMANENT for neigh in entries)
+                if learnt > bound:
+                    raise LabError(f"{ns.name} of {self.name} has {learnt} IPv{family} neighbours, more than {bound}")
 
 
 class Node(Recorder):
@@ -218,6 +286,8 @@ class Node(Recorder):
         self.machine = machine
         self.ns = ns
         self.counters = Counters(ns, name)
+        self.vlan = 0
+        """The VLAN that it is in where a wire to a switch names none; 0: none."""
         machine.nodes[ns.name] = self
 
     def __repr__(self) -> str:
@@ -231,7 +301,7 @@ class Node(Recorder):
     @property
     def forwards(self) -> bool:
         """Whether it is a router."""
-        return bool(self.ns.conf.ip_forward)
+        return bool(self.ns.conf.ip_forward or self.ns.conf.v6.forwarding)
 
     @property
     def face(self) -> Face:
@@ -240,28 +310,52 @@ class Node(Recorder):
 
     def add_netns(self, name: str, *, accept_from: tuple[str, ...] | list[str] = (), forwarding: bool = True) -> Node:
         """One more namespace on the same stack, at path `name`; a node like any other."""
-        ns = self.stack.add_netns(name, accept_from=accept_from, now=self.lab.now)
+        ns = self.lab.add_netns(self.stack, name, accept_from=accept_from)
         node = Node(self.lab, name, self.machine, ns)
         self.lab.add_station(node)
         if forwarding:
-            ns.sysctl["net.ipv4.ip_forward"] = 1
+            node.forward()
         return node
+
+    def forward(self) -> None:
+        """Make it a router, of both families."""
+        self.ns.sysctl["net.ipv4.ip_forward"] = 1
+        self.ns.sysctl["net.ipv6.conf.all.forwarding"] = 1
 
     # -- who and where ----------------------------------------------------------------------------------------------
 
     @property
     def addresses(self) -> list[str]:
-        """Its addresses, without ``lo``'s."""
-        return [
-            format_address(a.address) for dev in self.ns.devices.values() if dev.kind != "lo" for a in dev.addresses
-        ]
+        """Its addresses of both families, without ``lo``'s and those of a link alone."""
+        return self._addresses(V4, V6)
 
     @property
     def addr(self) -> str:
-        """The first of its addresses; LabError when it has none."""
-        found = self.addresses
+        """The first of its IPv4 addresses, or of all when it has none; LabError when there is none at all."""
+        return self._first(self._addresses(V4) or self._addresses(V6), "address")
+
+    @property
+    def addr6(self) -> str:
+        """The first of its IPv6 addresses, of a link alone excluded; LabError when it has none."""
+        return self._first(self._addresses(V6), "IPv6 address")
+
+    def link_local(self, towards: Recorder | str | None = None) -> str:
+        """The IPv6 address that the device towards another station (None: its first) has on its link alone, without
+        zone; LabError when it has none."""
+        if towards is None:
+            devices = [dev for dev in self.ns.devices.values() if dev.kind != "lo"]
+        else:
+            devices = [self.device_towards(towards)]
+        held = [a.address for dev in devices for a in dev.addresses if a.family == V6 and is_link_local6(a.address)]
+        return self._first([format_address(a, V6) for a in held], "link-local address")
+
+    def _addresses(self, *families: int) -> list[str]:
+        devices = [dev for dev in self.ns.devices.values() if dev.kind != "lo"]
+        return [text for dev in devices for text in _texts(dev, *families)]
+
+    def _first(self, found: list[str], wanted: str) -> str:
         if not found:
-            raise LabError(f"{self.name} has no address")
+            raise LabError(f"{self.name} has no {wanted}")
         return found[0]
 
     @property
@@ -278,17 +372,22 @@ class Node(Recorder):
             if end.other.station.name == name:
                 return self._device(end)
         addr = getattr(self.lab.stations[name], "addr", None)  # a hub has none
-        route = None if addr is None else self.ns.ip4.lookup(ip_int(addr))
-        if route is None or route.dev is None:
-            raise LabError(f"{self.name} knows no way to {name}")
-        return route.dev
+        if addr is not None:
+            family, value, _ = parse_address_zone(addr)
+            route = self.ns.ip(family).lookup(value)
+            if route is not None and route.dev is not None:
+                return route.dev
+        raise LabError(f"{self.name} knows no way to {name}")
 
     def addr_towards(self, other: Recorder | str) -> str:
-        """The address of the device by which `other` is reached."""
+        """The address of the device by which `other` is reached, of IPv4 if it has one."""
         dev = self.device_towards(other)
-        if not dev.addresses:
-            raise LabError(f"{self.name} has no address on device {dev.name!r}")
-        return format_address(dev.addresses[0].address)
+        return self._first(_texts(dev, V4) or _texts(dev, V6), f"address on device {dev.name!r}")
+
+    def addr6_towards(self, other: Recorder | str) -> str:
+        """The IPv6 address of the device by which `other` is reached."""
+        dev = self.device_towards(other)
+        return self._first(_texts(dev, V6), f"IPv6 address on device {dev.name!r}")
 
     @staticmethod
     def _device(end: End) -> Device:
@@ -301,11 +400,15 @@ class Node(Recorder):
     def _end_name(self, end: End) -> str:
         return self._device(end).name
 
-    def _next_hop(self, dst: int, dev: str | None) -> tuple[End, int]:
-        route = self.ns.ip4.main.lookup(dst) if dev is None else None
+    def _next_hop(self, dst: int, family: int, dev: str | None) -> tuple[End, int]:
+        route = self.ns.ip(family).main.lookup(dst) if dev is None else None
         if route is None or route.dev is None:
             return self._end(dev), dst
-        return self.machine.ends[route.dev], dst if route.via < 0 else route.via
+        end = self.machine.ends.get(route.dev)
+        if end is None:
+            raise LabError(f"{self.name}: what leaves by {route.dev.name!r} wants a tag; use send_frame")
+        is_group = is_multicast4(dst) if family == V4 else is_multicast6(dst)
+        return end, dst if route.via < 0 or is_group else unscoped(route.via)
 
     # -- the lab's side of a wire -----------------------------------------------------------------------------------
 
@@ -324,12 +427,12 @@ class Node(Recorder):
 
     # -- what its programs do ---------------------------------------------------------------------------------------
 
-    def socket(self, kind: int = SOCK_DGRAM, proto: int = 0) -> Socket:
+    def socket(self, kind: int = SOCK_DGRAM, proto: int = 0, family: int = AF_INET) -> Socket:
         """A socket of its namespace; each call wants ``now=lab.now``."""
-        return self.ns.socket(AF_INET, kind, proto)
+        return self.ns.socket(family, kind, proto)
 
     def udp(self, port: int = 0, addr: str = "0.0.0.0") -> UdpPort:
-        """A UDP socket bound to `addr` and `port` (0: any)."""
+        """A UDP socket bound to `addr` and `port` (0: any); with ``::`` one of both families."""
         return UdpPort(self, port, addr)
 
     def ping(
@@ -346,23 +449,29 @@ class Node(Recorder):
     ) -> float:
         """Ping `dst`, moving the lab's time; the mean round trip in seconds of those that were answered.
 
-        `size` is that of the data in bytes. TimeoutError when none was answered; an ICMP error ends it as its OSError.
+        An address as text may be one of IPv6, that of a link with its zone (``fe80::1%dev``); a station is pinged at
+        its `addr`. `size` is that of the data in bytes, `ttl` the hop limit too. TimeoutError when none was answered;
+        an ICMP error ends it as its OSError.
         """
-        lab, name = self.lab, (format_address(ip_int(dst)), 0)
-        sock = self.socket(SOCK_DGRAM, IPPROTO_ICMP)
+        lab, host = self.lab, _host(dst)
+        is_ipv6 = ":" in host
+        name, level = (host, 0), SOL_IPV6 if is_ipv6 else SOL_IP
+        sock = self.socket(SOCK_DGRAM, *((IPPROTO_ICMPV6, AF_INET6) if is_ipv6 else (IPPROTO_ICMP, AF_INET)))
+        echo = frames.ECHO6 if is_ipv6 else frames.ECHO
         times: list[int] = []
         try:
             if src is not None:
-                sock.bind((format_address(ip_int(src)), 0), now=lab.now)
+                sock.bind((_host(src), 0), now=lab.now)
             if ttl is not None:
-                sock.setsockopt(SOL_IP, IP_TTL, ttl, now=lab.now)
-            sock.setsockopt(SOL_IP, IP_RECVERR, 1, now=lab.now)  # every error, those of the network too
+                sock.setsockopt(level, IPV6_UNICAST_HOPS if is_ipv6 else IP_TTL, ttl, now=lab.now)
+            # every error, those of the network too
+            sock.setsockopt(level, IPV6_RECVERR if is_ipv6 else IP_RECVERR, 1, now=lab.now)
             if dont_fragment:
-                sock.setsockopt(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO, now=lab.now)
+                sock.setsockopt(level, IPV6_MTU_DISCOVER if is_ipv6 else IP_MTU_DISCOVER, IP_PMTUDISC_DO, now=lab.now)
             sock.connect(name, now=lab.now)
             for sequence in range(1, count + 1):
                 began = lab.now
-                sock.sendto(frames.icmp_echo(0, sequence, bytes(size)), name, now=began)
+                sock.sendto(pack("!BBHHH", echo, 0, 0, 0, sequence) + bytes(size), name, now=began)
                 lab.collect()
                 if lab.runs_until(lambda wanted=sequence: self._answered(sock, wanted), timeout):  # type: ignore[misc] # mypy cannot infer a lambda with a default
                     times.append(lab.now - began)
@@ -385,3 +494,19 @@ class Node(Recorder):
                 raise OSError(error.errno, f"{self.name}: {os.strerror(error.errno or 0)}") from error
             if len(data) >= _ECHO_HEADER and int.from_bytes(data[6:8], "big") == sequence:
                 return True
+
+
+def _texts(dev: Device, *families: int) -> list[str]:
+    """The addresses of a device, but for those of its link alone."""
+    return [
+        format_address(a.address, a.family)
+        for a in dev.addresses
+        if a.family in families and not (a.family == V6 and is_link_local6(a.address))
+    ]
+
+
+def _host(address: Ip) -> str:
+    """An address as a socket takes it; an int is one of IPv4."""
+    if isinstance(address, str):
+        return address
+    return format_address(address) if isinstance(address, int) else address.addr

@@ -34,8 +34,8 @@ def ip_int(address: Ip) -> int:
 
 
 def ip6_int(address: Ip) -> int:
-    """The IPv6 address as an int; ValueError when it is none. A zone is left out."""
-    given = address if isinstance(address, str | int) else address.addr
+    """The IPv6 address as an int; ValueError when it is none. A zone is left out. A station's is its ``addr6``."""
+    given = address if isinstance(address, str | int) else getattr(address, "addr6", "") or address.addr
     return int(ipaddress.IPv6Address(given.partition("%")[0] if isinstance(given, str) else given))
 
 

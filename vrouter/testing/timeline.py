@@ -5,8 +5,10 @@ stack only its earliest timer is known here, and asked for again whenever the st
 instant happen in the order in which they were planned; what a thing causes comes after it.
 
 **Idle** is a network in which nothing will happen by itself any more: no event is left, and no timer is armed but those
-of housekeeping (`HOUSEKEEPING`: they forget what is old, and send nothing). Retries, timeouts of resolution and
-reassembly, probes and announcements are waited for, so their consequences have happened when the network is idle.
+of housekeeping (`HOUSEKEEPING`): they forget what is old, or go on for ever, as what routers advertise and switches
+tell each other does. Retries, timeouts of resolution and reassembly, probes and announcements are waited for, so their
+consequences have happened when the network is idle. What periodic messages bring about is waited for by `run_for` or
+`run_until`.
 
 Times are int nanoseconds, durations given by a test are seconds.
 """
@@ -27,7 +29,17 @@ if TYPE_CHECKING:
 
 SECOND: Final = 1_000_000_000
 STEP_LIMIT: Final = 1_000_000
-HOUSEKEEPING: Final = frozenset({TimerKind.NEIGH_GC})
+HOUSEKEEPING: Final = frozenset(
+    {
+        TimerKind.NEIGH_GC,
+        TimerKind.ROUTER_ADVERT,
+        TimerKind.ROUTER_SOLICIT,
+        TimerKind.AUTOCONF,
+        TimerKind.BRIDGE_AGE,
+        TimerKind.STP_TICK,
+        TimerKind.SNOOPING,
+    }
+)
 
 
 class Timeline:
