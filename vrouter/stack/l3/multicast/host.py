@@ -129,7 +129,7 @@ class Speaker:
 
     def _speaks(self) -> bool:
         dev = self.dev
-        return dev.ready and not (self.dialect.family == V6 and dev.conf6.disable_ipv6)
+        return dev.ready and (dev.with_ipv6 or self.dialect.family != V6)
 
     # -- what changes ---------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Speaker:
             self._answers.pop(group, None)
         else:
             self.groups[group] = after
-        if self.dialect.is_silent(self.tables.ns, group):
+        if self.dialect.is_silent(self.tables.ns, group) or not self.dev.with_arp:  # nobody there to be told
             return
         if not self._speaks():
             self.tables.waiting[self] = None
