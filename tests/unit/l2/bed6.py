@@ -18,6 +18,7 @@ from vrouter.stack.base.addresses import (
     parse_ipv6,
     parse_mac,
     scoped,
+    solicited_node,
     unscoped,
 )
 from vrouter.stack.base.counters import new_stats
@@ -56,6 +57,11 @@ MESSAGES = {
     icmpv6.NEIGHBOUR_ADVERTISEMENT: wire.NeighbourAdvertisement,
     icmpv6.REDIRECT: wire.Redirect,
 }
+
+
+def group(address: str) -> str:
+    """The solicited-node group of an address."""
+    return format_ipv6(solicited_node(parse_ipv6(address)))
 
 
 class StackBed:
