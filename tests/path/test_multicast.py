@@ -142,6 +142,7 @@ def test_each_member_gets_its_own(bed: Bed) -> None:
         sock.setsockopt(c.SOL_SOCKET, c.SO_REUSEADDR, 1, now=bed.now)
         sock.bind((GROUP, 7), now=bed.now)
         sock.setsockopt(c.SOL_IP, c.IP_ADD_MEMBERSHIP, _mreq(GROUP, "10.0.1.1"), now=bed.now)
+    bed.a.clear()
     with bed.expect(rx=1, AcctCopies=1, AcctDelivered=2, **DELIVERED | {"UdpInDatagrams": 2}):
         bed.a.send(datagram(), dst_mac=MAC)
     assert (bed.received(one), bed.received(two)) == ([b"x"], [b"x"])

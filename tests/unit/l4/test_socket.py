@@ -156,6 +156,7 @@ def test_group_datagram_leaves_as_configured_and_loops(stack: Stack, ns: Netns) 
     listener.bind(("", 4000), now=0)
     listener.setsockopt(0, 35, GROUP_AT_LAN, now=0)
     sock.setsockopt(0, 32, bytes((10, 0, 1, 1)), now=0)
+    sent(stack)  # the report of the group
     seen = []
     for ttl, loop in ((-1, 1), (5, 0), (0, 1)):
         sock.setsockopt(0, 33, ttl, now=0)

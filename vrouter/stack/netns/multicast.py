@@ -317,7 +317,7 @@ class MulticastAdmin(Links):
         rows = []
         for dev in self.devices.values():
             everywhere = [(addr.V4, addr.ALL_HOSTS4)]
-            if dev.conf6.disable_ipv6 == 0:
+            if dev.with_ipv6:
                 everywhere.append((addr.V6, addr.ALL_NODES6))
             rows += [self._group_row(dev, family, group, EVERYBODY, 1) for family, group in everywhere]
             rows += [

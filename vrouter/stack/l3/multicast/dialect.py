@@ -17,6 +17,7 @@ Read first: RFC 3376, RFC 3810, RFC 3590.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import (
@@ -56,29 +57,9 @@ _LOCAL_BLOCK4: Final = 0xE00000  # 224.0.0.0/24
 Message = Query | Report
 
 
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """One of the two protocols."""
-
-    __slots__ = (
-        "all_hosts",
-        "all_routers",
-        "emit",
-        "family",
-        "forced",
-        "interval",
-        "is_link_scope",
-        "is_silent",
-        "lenient",
-        "name",
-        "newest",
-        "overhead",
-        "parse",
-        "proto",
-        "reports_to",
-        "source",
-        "trusts",
-        "width",
-    )
 
     name: str
     family: int
@@ -98,11 +79,6 @@ class Dialect:
     is_silent: Callable[[Netns, int], bool]  # a group that is never reported
     is_link_scope: Callable[[int], bool]  # a group that is never forwarded
     trusts: Callable[[Netns, Device, int, Message], bool]  # whether such a message may come from this source
-
-    def __init__(self, **parts: object) -> None:
-        for name in self.__slots__:
-            setattr(self, name, parts.pop(name))
-        assert not parts, parts
 
     def is_group(self, address: int) -> bool:
         """Whether it is a group of this family."""
