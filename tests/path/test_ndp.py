@@ -45,6 +45,7 @@ R, R_LL, S, S_LL = "2001:db8:1::1", "fe80::ff:fe00:1", "2001:db8:1::5", "fe80::5
 H, H_LL = "2001:db8:1::ff:fe00:3", "fe80::ff:fe00:3"
 FAR = "2001:db8:9::9"
 NODES, ROUTERS = "ff02::1", "ff02::2"
+HOP_BY_HOP = 0
 
 
 class Link:
@@ -73,7 +74,7 @@ class Link:
 
     def device(self, ns: Netns, name: str, mac: str) -> Device:
         dev = ns.add_device(name, mac=mac, now=self.now)
-        self.wire.append(dev)
+        self.wire.append(dev)  # before anything that it sent is looked at
         self.carry()
         return dev
 
@@ -92,11 +93,12 @@ class Link:
         """Bring what was sent to everybody else on the link."""
         while frames := self.stack.take_egress():
             for dev, frame in frames:
-                if dev is self.up:
+                if dev not in self.wire:
                     self.beyond.append(Ether(bytes(frame)))
-                else:
+                    continue
+                if frame[20] != HOP_BY_HOP:  # memberships, which are told in the same breath
                     self.heard.append((self.now, Ether(bytes(frame))))
-                    self.deliver(bytes(frame), dev)
+                self.deliver(bytes(frame), dev)
 
     def deliver(self, frame: bytes, sender: Device | None) -> None:
         for dev in self.wire:
