@@ -61,3 +61,12 @@ def test_hashing_does_not_move_the_stream() -> None:
     one, two = Rng(9), Rng(9)
     one.keyed_hash(1)
     assert one.u32() == two.u32()
+
+
+def test_a_part_may_be_an_address_with_its_zone() -> None:
+    """RFC 4007 6: link-local addresses carry the index of their device above 128 bits, however large that is."""
+    rng = Rng(1)
+    address = 0xFE80 << 112 | 1
+    hashes = {rng.keyed_hash(address | index << 128) for index in (0, 1, 127, 128, 70_000, (1 << 31) - 1)}
+    assert len(hashes) == 6
+    assert rng.keyed_hash(address | 128 << 128) in hashes

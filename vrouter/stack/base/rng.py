@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Final
 
 _BLOCK: Final = 64
+_NARROW: Final = 1 << 135  # an IPv6 address with its zone may be wider
 
 
 class Rng:
@@ -55,5 +56,5 @@ class Rng:
         """A 64-bit keyed hash of `parts`: the same parts give the same value for the life of this generator."""
         digest = blake2b(key=self._key, digest_size=8, person=b"vrouter-prf")
         for part in parts:
-            digest.update(part.to_bytes(17, "little", signed=True))
+            digest.update(part.to_bytes(17 if -_NARROW <= part < _NARROW else 33, "little", signed=True))
         return int.from_bytes(digest.digest(), "little")

@@ -154,7 +154,7 @@ def crossing_input(ip: IpState, pkt: Packet) -> int:
 
 
 def is_heard(pkt: Packet, route: Route) -> bool:
-    """Whether a packet to one host in a group frame may be for us: IPv6's may (RFC 6085, Linux), but is not forwarded."""
+    """Whether a packet to one host in a group frame may be for us: IPv6's may (RFC 6085), but is not forwarded."""
     return pkt.family != V4 and route.action == DELIVER
 
 
