@@ -480,7 +480,7 @@ class Ndp:
 
     def _join_as_router(self, dev: Device) -> None:
         """RFC 4291 2.8: a router's devices have groups that a host's have not."""
-        if not dev.conf6.forwarding:
+        if not dev.conf6.forwarding or not dev.with_ipv6:
             self._leave_as_router(dev)
         elif dev not in self._routing:
             self._routing[dev] = None
