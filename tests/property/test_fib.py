@@ -172,6 +172,10 @@ def test_a_table_of_many_prefixes_answers_as_a_dictionary(index: type[Lpm]) -> N
     """Where the small examples do not reach: thousands of prefixes come, change and go, and no other is disturbed."""
     rng = Random(5)
     for bits, drawn in ((32, ipv4_prefixes(90_000)), (128, ipv6_prefixes(90_000))):
+        for prefix, length in drawn[:9000]:  # hosts and small nets in what is there
+            longer = min(bits, length + rng.randrange(1, 12))
+            drawn.append((prefix | rng.getrandbits(longer - length) << bits - longer, longer))
+        drawn = list(dict.fromkeys(drawn))
         ways = [(Route(4, metric=n),) for n in range(300)]
         table, twin = index(bits, ways), {}
         for prefix, length in drawn:

@@ -2,9 +2,13 @@
 """`lpm`, compiled: the same calls, the same answers. Its docstrings hold here as well; this is how it is done in C.
 
 Prefixes of up to 64 bits without a zone are slots of 16 bytes in hash tables with open addressing: the prefix, its
-length and its number. So are blocks, which know by a mask what longer lengths their top has. Once there are many slots
-they are spread over `SHARDS` tables, so that none ever grows by more than a small part of the whole. What is longer or
-has a zone (host routes, link-local prefixes) is in a dictionary, as in `lpm`; there is little of it.
+length and its number; those that are no longer than a top have a table of their own. Once there are many of the others
+they are spread over `SHARDS` tables, so that none ever grows by more than a small part of the whole. Which lengths are
+to be tried is known for each part of a block (`Part`). What is longer than 64 bits or has a zone (host routes,
+link-local prefixes) is in a dictionary, as in `lpm`; there is little of it.
+
+What a lookup in a big table costs is waiting for memory: so all slots that may be wanted are asked for at the same
+time, and big tables of IPv4 have leaves (`Leaf`), which answer with one access what can be answered so.
 """
 
 import errno
@@ -12,16 +16,20 @@ import errno
 from cpython.list cimport PyList_GET_ITEM
 from cpython.long cimport PyLong_AsUnsignedLongLong
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 cdef extern from *:
     int __builtin_clzll(unsigned long long) nogil
+    int __builtin_popcountll(unsigned long long) nogil
     void __builtin_prefetch(void*) nogil
 
 cdef enum:
     SHARDS = 64
+    TOPS4 = 65536
+    LEAF_BITS = 24
+    FURTHER = 0xFFFFFFFF
     MANY = 65536  # slots in one table, before they are spread
     BUCKETS = 4096
     PART_BITS = 3  # of a block, by these bits behind the top
@@ -45,6 +53,14 @@ cdef struct Parts:
     Part* parts
     uint32_t mask
     uint32_t used
+
+
+cdef struct Leaf:  # of a top of IPv4: what each of its 256 /24s has
+    uint64_t starts[4]  # bit n: a run of equal ones begins with the n-th
+    uint64_t longer[4]  # bit n: prefixes longer than 24 bits lie in the n-th, or did
+    uint32_t members
+    uint32_t room
+    uint32_t runs[1]  # of each run: its number and 1; 0: none
 
 
 cdef inline uint64_t _mask(int length) noexcept nogil:
@@ -166,6 +182,8 @@ cdef class Lpm:
     cdef object _marker, _limit
     cdef Shard _tops  # prefixes no longer than a top
     cdef Parts _parts
+    cdef Leaf** _leaves  # by top; only of a big table of IPv4
+    cdef uint8_t* _leaf_lengths  # of each /24: the length of what its leaf has of it; 0: it has nothing
     cdef Shard* _shards  # 1 or SHARDS
     cdef int _shard_count
     cdef uint64_t _short  # bit n: there are prefixes of n + 1 bits that are no longer than a top
@@ -200,6 +218,7 @@ cdef class Lpm:
             free(self._shards)
         free(self._tops.slots)
         free(self._parts.parts)
+        self._fell_leaves()
 
     def __len__(self):
         cdef uint64_t count = len(self._wide)
@@ -230,9 +249,123 @@ cdef class Lpm:
                 h = _hash(slot.prefix, slot.tag)
                 _put(&shards[(h >> 58) & (SHARDS - 1)], h, slot.prefix, slot.tag, slot.number)
         self._shards, self._shard_count = shards, SHARDS
+        if self._bits == 32:
+            self._leaf_lengths = <uint8_t*>calloc(TOPS4, 256)
+            if self._leaf_lengths == NULL:
+                raise MemoryError
+            self._leaves = <Leaf**>calloc(TOPS4, sizeof(Leaf*))
+            if self._leaves == NULL:
+                raise MemoryError
+            for at in range(old.mask + 1):
+                slot = &old.slots[at]
+                if slot.tag:
+                    self._enter_leaf(slot.prefix, slot.tag - 1, slot.number)
         free(old.slots)
         free(old)
         return 0
+
+    # -- leaves ---------------------------------------------------------------------------------------------------
+    # Many memory accesses are what a lookup in a big table costs. A leaf answers most of them with one: it holds, for
+    # each /24, what the slots would say. They are still asked when that route is not ready, or for longer prefixes.
+
+    cdef int _enter_leaf(self, uint64_t prefix, int length, uint32_t number) except -1:
+        """One more prefix that is longer than the top."""
+        cdef Leaf* leaf = self._leaves[prefix >> 48]
+        cdef int at = prefix >> 40 & 255
+        if leaf == NULL:
+            leaf = <Leaf*>calloc(1, sizeof(Leaf) + 3 * sizeof(uint32_t))
+            if leaf == NULL:
+                raise MemoryError
+            leaf.starts[0], leaf.room = 1, 4
+            self._leaves[prefix >> 48] = leaf
+        leaf.members += 1
+        if length > LEAF_BITS:
+            leaf.longer[at >> 6] |= <uint64_t>1 << (at & 63)
+            return 0
+        return self._paint(prefix, length, 0, number + 1, length)
+
+    cdef int _leave_leaf(self, uint64_t prefix, int length) except -1:
+        cdef Leaf* leaf = self._leaves[prefix >> 48]
+        cdef Slot* slot = NULL
+        cdef int shorter
+        leaf.members -= 1
+        if not leaf.members:
+            self._leaves[prefix >> 48] = NULL
+            free(leaf)
+            memset(&self._leaf_lengths[prefix >> 48 << 8], 0, 256)
+        elif length <= LEAF_BITS:
+            for shorter in range(length - 1, self._top_bits, -1):
+                slot = self._find(prefix & _mask(shorter), shorter)
+                if slot != NULL:
+                    return self._paint(prefix, length, length, slot.number + 1, shorter)
+            return self._paint(prefix, length, length, 0, 0)
+        return 0
+
+    cdef int _paint(self, uint64_t prefix, int length, int lowest, uint32_t value, int new) except -1:
+        """Give the /24s of a prefix a value and the length that it comes from, those that have one of a length of
+        `lowest` to the prefix's own."""
+        cdef Leaf* leaf = self._leaves[prefix >> 48]
+        cdef uint32_t values[256]
+        cdef uint32_t now = 0
+        cdef uint32_t runs = 0
+        cdef int first = prefix >> 40 & 255
+        cdef uint8_t* lengths = &self._leaf_lengths[prefix >> 48 << 8]
+        cdef int at
+        for at in range(256):
+            if leaf.starts[at >> 6] >> (at & 63) & 1:
+                now = leaf.runs[runs]
+                runs += 1
+            values[at] = now
+        for at in range(first, first + (1 << (LEAF_BITS - length))):
+            if lowest <= lengths[at] <= length:
+                values[at], lengths[at] = value, new
+        runs = 1
+        for at in range(1, 256):
+            runs += values[at] != values[at - 1]
+        if runs > leaf.room:
+            leaf = <Leaf*>realloc(leaf, sizeof(Leaf) + (runs + 8) * sizeof(uint32_t))
+            if leaf == NULL:
+                raise MemoryError
+            leaf.room = runs + 8
+            self._leaves[prefix >> 48] = leaf
+        memset(leaf.starts, 0, sizeof(leaf.starts))
+        runs = 0
+        for at in range(256):
+            if not at or values[at] != values[at - 1]:
+                leaf.starts[at >> 6] |= <uint64_t>1 << (at & 63)
+                leaf.runs[runs] = values[at]
+                runs += 1
+        return 0
+
+    cdef inline uint32_t _leaf_value(self, uint64_t first) noexcept nogil:
+        """The number of the longest prefix of 17 to 24 bits and 1; 0: there is none, nor a longer one; or `FURTHER`."""
+        cdef Leaf* leaf = self._leaves[first >> 48]
+        cdef int at = first >> 40 & 255
+        cdef int word = at >> 6
+        cdef int run
+        if leaf == NULL:
+            return 0
+        __builtin_prefetch(<char*>leaf + 64)  # what is wanted is in one of these lines
+        __builtin_prefetch(<char*>leaf + 128)
+        __builtin_prefetch(<char*>leaf + 192)
+        if leaf.longer[word] >> (at & 63) & 1:
+            return FURTHER
+        run = __builtin_popcountll(leaf.starts[word] << (63 - (at & 63))) - 1
+        while word:
+            word -= 1
+            run += __builtin_popcountll(leaf.starts[word])
+        return leaf.runs[run]
+
+    cdef void _fell_leaves(self) noexcept nogil:
+        cdef int top
+        if self._leaves != NULL:
+            for top in range(TOPS4):
+                if self._leaves[top] != NULL:
+                    free(self._leaves[top])
+            free(self._leaves)
+            free(self._leaf_lengths)
+            self._leaf_lengths = NULL
+            self._leaves = NULL
 
     cdef int _enter_parts(self, uint64_t prefix, int length) except -1:
         """One more prefix that is longer than the top."""
@@ -307,6 +440,7 @@ cdef class Lpm:
     def lookup(self, object dst):
         cdef uint64_t first = 0
         cdef uint64_t lengths, rest, h
+        cdef uint32_t value
         cdef uint64_t hashes[64]
         cdef int length
         cdef Shard* shard
@@ -318,10 +452,16 @@ cdef class Lpm:
             found = self._look_wide(dst, self._wide_shifts)
             if found is not None:
                 return found
-        h = _hash(first & _mask(self._popular), self._popular + 1)
-        shard = self._shard(h, self._popular)
-        __builtin_prefetch(&shard.slots[<uint32_t>h & shard.mask])
-        lengths = rest = self._long_lengths(first)
+        value = FURTHER if self._leaves == NULL else self._leaf_value(first)
+        if value and value != FURTHER:
+            found = self._ready(value - 1)
+            if found is not None:
+                return found
+        if value:
+            h = _hash(first & _mask(self._popular), self._popular + 1)
+            shard = self._shard(h, self._popular)
+            __builtin_prefetch(&shard.slots[<uint32_t>h & shard.mask])
+        lengths = rest = self._long_lengths(first) if value else 0
         while rest:  # big tables are in no cache of the processor's: what may be wanted is fetched at the same time
             length = 64 - __builtin_clzll(rest)
             rest ^= <uint64_t>1 << (length - 1)
@@ -425,6 +565,8 @@ cdef class Lpm:
             self._popular = length
         if length > self._top_bits:
             self._enter_parts(first, length)
+            if self._leaves != NULL:
+                self._enter_leaf(first, length, number)
         elif length:
             self._short |= <uint64_t>1 << (length - 1)
         return -1
@@ -447,6 +589,8 @@ cdef class Lpm:
         cdef uint64_t first = 0
         if self._locate(prefix, length, &first) == 0:
             self._find(first, length).number = number
+            if self._leaves != NULL and self._top_bits < length <= LEAF_BITS:
+                self._paint(first, length, length, <uint32_t>number + 1, length)
         else:
             self._wide[(prefix + self._marker) >> (self._bits - length)] = number
 
@@ -461,6 +605,8 @@ cdef class Lpm:
             self._counts[length] -= 1
             if length > self._top_bits:
                 self._leave_parts(first, length)
+                if self._leaves != NULL:
+                    self._leave_leaf(first, length)
             elif length and not self._counts[length]:
                 self._short &= ~(<uint64_t>1 << (length - 1))
             return
@@ -570,6 +716,7 @@ cdef class Lpm:
             count -= shard.used
             free(shard.slots)
             shard.slots, shard.mask, shard.used = NULL, 0, 0
+        self._fell_leaves()
         free(self._parts.parts)
         memset(&self._parts, 0, sizeof(Parts))
         self._short = 0
