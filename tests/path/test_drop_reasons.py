@@ -194,6 +194,19 @@ def silent_wire(bed: Bed) -> None:
     bed.a.send(packet())
 
 
+def bridged(dst: str | bytes, bridge: dict[str, Any], **port: Any) -> Scenario:
+    """A frame at a bridge's port."""
+
+    def scenario(bed: Bed) -> None:
+        bed.r.add_device("br0", kind="bridge", now=bed.now)
+        bed.r.set_bridge("br0", now=bed.now, **bridge)
+        c = bed.station(bed.r, "c")
+        bed.r.set_port("c", bridge="br0", now=bed.now, **port)
+        c.send_frame(frames.ethernet(dst, c.mac, 0x88B5, bytes(46)))
+
+    return scenario
+
+
 def failed_egress(reason: DropReason) -> Scenario:
     """The driver reports that a frame was not sent."""
 
@@ -216,6 +229,11 @@ SCENARIOS: dict[DropReason, Scenario] = {
     DropReason.ETH_SRC_INVALID: raw(lambda bed, frame: frame[:6] + b"\xff" * 6 + frame[12:]),
     DropReason.OTHERHOST: raw(lambda bed, frame: bed.b.mac + frame[6:]),
     DropReason.UNHANDLED_PROTO: raw(lambda bed, frame: frame[:12] + b"\x88\xcc" + frame[14:]),
+    DropReason.VLAN_NOT_ALLOWED: bridged(frames.BROADCAST, {"vlan_filtering": True}, pvid=0),
+    DropReason.BRIDGE_INGRESS_STP_STATE: bridged(frames.BROADCAST, {}, state="blocking"),
+    DropReason.BRIDGE_STORM: bridged(frames.BROADCAST, {}, storm={"broadcast": 0}),
+    DropReason.NO_TX_TARGET: bridged("02:00:00:00:77:77", {}),
+    DropReason.BPDU_INVALID: bridged("01:80:c2:00:00:00", {"stp": "rstp"}),
     DropReason.ARP_INVALID: asks("10.0.1.1", htype=6),
     DropReason.ARP_NOT_ON_LINK: asks("10.0.1.9", "10.0.1.33"),
     DropReason.ARP_RATELIMIT: arp_flood,
