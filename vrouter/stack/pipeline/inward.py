@@ -246,7 +246,7 @@ class Inward(Multicast):
             ns.stats[ip.codec.in_mcasts] += 1
             member = is_member(ns, dst, pkt.iif, pkt.src)
             tables = ns._groups
-            if tables is not None and tables.routing:
+            if tables is not None:
                 if not self.relay(ns, ip, pkt, tables, member, now):
                     return None
             elif not member:

@@ -19,7 +19,7 @@ from vrouter.stack.l3.kinds import TOO_BIG
 from vrouter.stack.l3.multicast.mdns import TTL as MDNS_TTL
 from vrouter.stack.l3.multicast.mdns import say_again
 from vrouter.stack.l3.options import options_output
-from vrouter.stack.l4.membership import replace_filter
+from vrouter.stack.l4.membership import is_member, replace_filter
 from vrouter.stack.pipeline.settling import Settling
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Multicast(Settling):
 
     def relay(self, ns: Netns, ip: IpState, pkt: Packet, tables: GroupTables, member: bool, now: int) -> bool:
         """Forward a group's packet to whom it concerns; whether it is also for us. Otherwise it is gone."""
-        member = member or tables.hears(pkt)
+        if not member and tables.is_message(pkt):
+            member = tables.hears(pkt) or is_member(ns, pkt.dst, pkt.iif)
         reason, ways = tables.ways(pkt, now)
         if not ways:
             if not member:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vrouter.stack.base.addresses import MAX6, is_link_local4, is_link_local6
+from vrouter.stack.base.addresses import MAX6, V4, is_link_local4, is_link_local6
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import ROUTER_ALERT
 from vrouter.stack.base.timers import TimerKind
@@ -60,11 +60,6 @@ class GroupTables:
         self.routes = MulticastRoutes()
         self.proxy: Proxy | None = None
         self.mdns: MdnsReflector | None = None
-
-    @property
-    def routing(self) -> bool:
-        """Whether what is sent to groups concerns more than members."""
-        return bool(self.queriers or self.routes.count or self.proxy is not None)
 
     @property
     def pending(self) -> bool:
@@ -155,7 +150,7 @@ class GroupTables:
     def look_for_sources(self, now: int) -> None:
         """Let those who waited for an address speak, if they have one now (RFC 3590 4)."""
         for one in [one for one in self.waiting if one.dev.ready and one.dialect.source(one.dev) & MAX6]:
-            del self.waiting[one]
+            self.waiting.pop(one)
             if isinstance(one, Speaker):
                 one.tell_all(now)
             else:
@@ -173,13 +168,14 @@ class GroupTables:
 
     # -- the data path --------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def is_message(pkt: Packet) -> bool:
+        """Whether a packet to a group may be a message of IGMP or MLD, whose sender no filter of sources is about."""
+        return pkt.proto == DIALECTS[pkt.family].proto and bool(pkt.flags & ROUTER_ALERT or pkt.family == V4)
+
     def hears(self, pkt: Packet) -> bool:
-        """Whether a packet to any group is one for the querier at its device (RFC 3376 6, RFC 2711)."""
-        return (
-            bool(pkt.flags & ROUTER_ALERT or pkt.family == 4)
-            and pkt.proto == DIALECTS[pkt.family].proto
-            and (pkt.iif, pkt.family) in self.queriers
-        )
+        """Whether such a message to any group is for the querier at its device (RFC 3376 6, RFC 2711)."""
+        return (pkt.iif, pkt.family) in self.queriers
 
     def ways(self, pkt: Packet, now: int) -> tuple[int, Ways]:
         """(0, by which devices and crossings a packet goes on), or (why by none, [])."""
@@ -217,7 +213,7 @@ def _unfit(pkt: Packet) -> int:
     src = pkt.src
     if not src:
         return _INVALID_SOURCE
-    if is_link_local4(src) if pkt.family == 4 else is_link_local6(src):
+    if is_link_local4(src) if pkt.family == V4 else is_link_local6(src):
         return _LINK_LOCAL
     return 0 if pkt.ttl > 1 else _TTL_EXPIRED
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import MAX6, V6, scoped
-from vrouter.stack.base.group_filter import NOBODY, Filter
+from vrouter.stack.base.group_filter import EVERYBODY, NOBODY, Filter
 from vrouter.stack.base.timers import Timer, TimerKind
 from vrouter.stack.wire.membership import (
     ALLOW,
@@ -143,8 +143,7 @@ class Speaker:
         if self.dialect.is_silent(self.tables.ns, group) or not self.dev.with_arp:  # nobody there to be told
             return
         if not self._speaks():
-            self.tables.waiting[self] = None
-            return
+            return self._wait()
         version = self.version(now)
         if version == self.dialect.newest:
             self._note(group, before or NOBODY, after or NOBODY)
@@ -154,6 +153,12 @@ class Speaker:
                 self._send(self.dialect.all_routers, Report(version, [Record(TO_INCLUDE, group)]))
         elif before is None:
             self._note(group, NOBODY, after)
+        return None
+
+    def _wait(self) -> None:
+        """Nothing can be said: if the device is ready, for want of IPv6 there."""
+        if self.dev.ready:
+            self.tables.waiting[self] = None
 
     def _note(self, group: int, before: Filter, after: Filter) -> None:
         """RFC 3376 5.1: a change of the mode, else of sources, is to be told."""
@@ -177,11 +182,14 @@ class Speaker:
 
     def tell_all(self, now: int) -> None:
         """Tell every group as if it had just been joined: the device is ready, or has its address."""
+        self.tables.waiting.pop(self, None)
+        if not self._speaks():
+            return self._wait()
         newest = self.version(now) == self.dialect.newest
         for group, state in self.groups.items():
             if not self.dialect.is_silent(self.tables.ns, group):
-                self._note(group, NOBODY, state if newest else Filter(True, frozenset()))
-        self.flush(now)
+                self._note(group, NOBODY, state if newest else EVERYBODY)
+        return self.flush(now)
 
     def down(self) -> None:
         """The device is not ready any more."""
