@@ -194,13 +194,23 @@ class Stack:
     ) -> tuple[Device, Device]:
         """A pair of devices, each the other's wire."""
         now = self.advance(now)
-        one = ns1.add_device(name1, mac1, mtu, kind="veth", now=now)
+
+        def wait(dev: Device) -> None:  # for its other end: what it says now would be lost
+            dev.carrier = dev.ready = False
+
+        def join(dev: Device) -> None:
+            dev.peer, one.peer = one, dev
+            one.carrier = True
+            one.refresh()
+
+        one = ns1.add_device(name1, mac1, mtu, kind="veth", prepare=wait, now=now)
         try:
-            two = ns2.add_device(name2, mac2, mtu, kind="veth", now=now)
+            two = ns2.add_device(name2, mac2, mtu, kind="veth", prepare=join, now=now)
         except BaseException:
             self.remove_device(one, now=now)
             raise
-        one.peer, two.peer = two, one
+        ns1._greet(one, now)
+        ns1.settle(now)
         return one, two
 
     def remove_device(self, dev: Device, *, now: int | None = None) -> None:
