@@ -14,6 +14,7 @@ from vrouter.control import schema
 from vrouter.control.endpoints import ENDPOINTS
 from vrouter.control.metrics import line
 from vrouter.control.openapi import document, operation_id
+from vrouter.stack.base.addresses import format_ipv6, link_local_of
 
 NUMBER, TEXT, YES = int, str, bool
 MAYBE = (str, type(None))
@@ -93,11 +94,14 @@ async def test_the_python_api_shows_the_same_rows() -> None:
 
 async def test_netns_narrows_what_is_shown() -> None:
     """`?netns=` takes one namespace; an unknown one is 404."""
-    async with asking() as (_, client):
+    async with asking() as (router, client):
         rows = (await client.ask("GET", "/v1/addresses?netns=blue")).json
-        assert [(row["netns"], row["dev"], row["address"]) for row in rows] == [
+        link_local = format_ipv6(link_local_of(router["blue"].stack.devices["y"].mac))
+        assert sorted((row["netns"], row["dev"], row["address"]) for row in rows) == [
             ("blue", "lo", "127.0.0.1/8"),
+            ("blue", "lo", "::1/128"),
             ("blue", "y", "10.0.0.2/24"),
+            ("blue", "y", f"{link_local}/64"),
         ]
         for what in [*FIELDS, "config"]:
             answer = await client.ask("GET", f"/v1/{what}?netns=grey")

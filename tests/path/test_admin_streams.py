@@ -213,19 +213,21 @@ async def test_events_tell_what_changes() -> None:
         await router["red"].add_address("w", "10.5.0.2/24")
         await router["red"].set_device("w", up=False)
         await router.move_device("red", "w", "red/web", "v")
-        found = await messages(client, 6)
+        found = await messages(client, 8)
         assert [(event, data["netns"], data["dev"]) for event, data in found] == [
             ("netns-add", "red/web", None),
             ("address-add", "red", "w"),
             ("device-state", "green", "z"),  # the other end of the pair loses its carrier
             ("device-state", "red", "w"),
+            ("address-del", "red", "w"),  # the link-local one
             ("address-del", "red", "w"),
+            ("address-add", "red/web", "v"),  # and it has one there
             ("device-move", "red/web", "v"),
         ]
         assert found[1][1]["address"] == "10.5.0.2/24"
-        assert found[5][1]["source"] == "red"
+        assert found[7][1]["source"] == "red"
         numbers = [data["seq"] for _, data in found]
-        assert numbers == list(range(numbers[0], numbers[0] + 6))
+        assert numbers == list(range(numbers[0], numbers[0] + 8))
         assert all(data["event"] == event and data["time_ns"] > 0 for event, data in found)
 
 

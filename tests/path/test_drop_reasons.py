@@ -243,6 +243,9 @@ SCENARIOS: dict[DropReason, Scenario] = {
     DropReason.NEIGH_FAILED: silent_neighbour,
     DropReason.NEIGH_QUEUEFULL: full_neighbour_queue,
     DropReason.NEIGH_TABLEFULL: many_neighbours,
+    DropReason.IPV6DISABLED: lambda bed: bed.a.send_frame(
+        bed.a.frame(frames.ipv6_echo("fd00::2", "fd00::1"), ethertype=frames.IPV6)
+    ),
     DropReason.HDR_TRUNC: raw(lambda bed, frame: frame[:30]),
     DropReason.IP_VERSION: sends(version=5),
     DropReason.IP_INHDR: sends(ihl=4),
@@ -280,6 +283,9 @@ SCENARIOS: dict[DropReason, Scenario] = {
     DropReason.ICMP_CSUM: icmp(frames.icmp_echo(checksum=1)),
     DropReason.ICMP_TYPE: icmp(frames.icmp(77, 0)),
     DropReason.ICMP_IGNORED: icmp(frames.icmp(17, 0, 0, bytes(4))),
+    DropReason.MEMBERSHIP_INVALID: lambda bed: bed.a.send(
+        frames.ipv4("10.0.1.2", "224.0.0.1", frames.IGMP, bytes(7), ttl=1), dst_mac=frames.group_mac("224.0.0.1")
+    ),
     DropReason.ICMP_RATELIMIT: errors_in_a_row,
     DropReason.NO_SOCKET: sends("10.0.1.1"),
     DropReason.SOCKET_RCVBUFF: deaf_socket,

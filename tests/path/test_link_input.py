@@ -43,7 +43,7 @@ def test_the_good_frame_is_forwarded(bed: Bed) -> None:
         (lambda f: f[:12] + b"\x88\xa8\x00\x00\x08\x00" + f[14:], DropReason.NS_UNMAPPED),
         (lambda f: f[:12] + b"\x00\x2e" + f[14:], DropReason.UNHANDLED_PROTO),
         (lambda f: f[:12] + b"\x00\x2e\xaa\xaa\x03\x00\x00\x00\x08\x00" + f[14:], DropReason.UNHANDLED_PROTO),
-        (lambda f: f[:12] + b"\x86\xdd" + f[14:], DropReason.UNHANDLED_PROTO),
+        (lambda f: f[:12] + b"\x86\xdd" + f[14:], DropReason.IPV6DISABLED),
         (lambda f: f[:12] + b"\x10\x00" + f[14:], DropReason.UNHANDLED_PROTO),
     ],
     ids=[
@@ -58,7 +58,7 @@ def test_the_good_frame_is_forwarded(bed: Bed) -> None:
         "a service tag",
         "802.3 length",
         "RFC 1042 (SNAP)",
-        "IPv6",
+        "IPv6 where there is none",
         "trailers (RFC 893)",
     ],
 )

@@ -75,12 +75,12 @@ def test_addresses_are_given_to_own_devices_only() -> None:
     red.add_device("lan")
     assert code_of(lambda: red.add_address(lan, "10.9.9.1/24")) == errno.ENODEV
     assert code_of(lambda: red.del_address(lan, "10.0.1.1/24")) == errno.ENODEV
-    assert [a.address for a in lan.addresses] == [0x0A000101]
+    assert [a.address for a in lan.addresses if a.family == 4] == [0x0A000101]
     assert blue.ip4.is_local(0x0A000101)
     assert len(red.ip4.main) == 0
 
 
-@pytest.mark.parametrize("kind", ["lo", "bridge", ""])
+@pytest.mark.parametrize("kind", ["lo", "bond", ""])
 def test_kinds_of_devices(kind: str) -> None:
     """EINVAL for what is no kind, and for a second lo."""
     ns = Stack(seed=1).add_netns("red")
@@ -122,13 +122,17 @@ def test_a_renamed_device_keeps_its_mac_to_itself() -> None:
 # -- addresses and routes ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["240.0.0.1/24", "255.255.255.254/31", "0.1.2.3/8", "224.0.0.1/4"])
+@pytest.mark.parametrize(
+    "text",
+    ["240.0.0.1/24", "255.255.255.254/31", "0.1.2.3/8", "224.0.0.1/4", "ff02::1:2/64", "::/64", "::ffff:10.0.0.1/96"],
+)
 def test_addresses_that_no_interface_has(text: str) -> None:
-    """RFC 1122 3.2.1.3: class E and the groups are nobody's address; nothing would ever be received there."""
+    """RFC 1122 3.2.1.3: class E and the groups are nobody's address; nothing would ever be received there. RFC 4291 2.5.2,
+    2.7: so are the unspecified address and the groups of IPv6, and IPv4-mapped ones are those of IPv4 nodes."""
     ns = Stack(seed=1).add_netns("red")
     ns.add_device("a")
     assert code_of(lambda: ns.add_address("a", text)) == errno.EINVAL
-    assert ns.devices["a"].addresses == []
+    assert [a.scope for a in ns.devices["a"].addresses] == ["link"]
 
 
 @pytest.mark.parametrize("via", ["10.0.1.0", "10.0.1.255", "10.0.1.1", "240.0.0.1", "127.0.0.2"])

@@ -268,7 +268,7 @@ class Lab(Timeline):
 
     def _address(self, wire: Wire, vlan: int, tag: int, *, announce: bool) -> None:
         """Give both ends of a wire their addresses in the network of a VLAN (0: none), of which frames carry `tag`."""
-        one, two = (end.station for end in wire.ends)
+        one, two = wire.ends[0].station, wire.ends[1].station
         shared = next((station for station in (one, two) if topology.repeats(station)), None)
         if shared is None:
             swapped = topology.is_router(two) and not topology.is_router(one)
@@ -286,7 +286,7 @@ class Lab(Timeline):
             for family in (V4, V6) if self.ipv6 else (V4,):
                 self._give(end, dev, topology.interface(network.number, place, family), announce=announce)
 
-    def _network_of(self, station: Station, vlan: int) -> Network:
+    def _network_of(self, station: object, vlan: int) -> Network:
         """The network that stations on the link of a hub or switch share."""
         if isinstance(station, Hub):
             return station.network

@@ -46,8 +46,8 @@ from vrouter.stack.stack import Stack
 from vrouter.testing import frames
 from vrouter.testing.counters import Counters
 from vrouter.testing.errors import LabError
-from vrouter.testing.octets import Ip
 from vrouter.testing.match import Frame
+from vrouter.testing.octets import Ip
 from vrouter.testing.udp_port import UdpPort
 
 if TYPE_CHECKING:

@@ -139,7 +139,7 @@ def gateway(end: End, other: End, family: int) -> int | None:
     found = [a for a in addresses(other, family) if family == V4 or not is_link_local6(a)]
     prefixes = _prefixes(end, family)
     near = [a for a in found if any(a & mask(length, BITS[family]) == base for base, length in prefixes)]
-    return (near or found or [None])[0]
+    return next(iter(near or found), None)
 
 
 def set_routes(lab: Lab) -> None:

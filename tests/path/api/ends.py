@@ -49,8 +49,10 @@ class Echo(Recorder):
         self.transport.sendto(data.upper(), addr)
 
 
-async def pair(router: vrouter.Router) -> tuple[vrouter.Netns, vrouter.Netns]:
+async def pair(router: vrouter.Router, *, ipv6: bool = True) -> tuple[vrouter.Netns, vrouter.Netns]:
     red, blue = await router.add_netns("red"), await router.add_netns("blue")
+    for netns in (red, blue) if not ipv6 else ():
+        netns.stack.sysctl["net.ipv6.conf.default.disable_ipv6"] = 1
     await router.add_veth("red", "x", "blue", "y")
     await red.add_address("x", "10.0.0.1/24")
     await blue.add_address("y", "10.0.0.2/24")

@@ -78,7 +78,7 @@ async def test_devices_come_move_and_go(router: vrouter.Router) -> None:
         await red.add_device("h", kind="veth", peer={"netns": "green", "dev": "r3"}, addresses=["10.5.0.300/24"])
 
     await router.move_device("green", "r", "blue", name="far")
-    assert blue.stack.devices["far"].addresses == []
+    assert [row["scope"] for row in blue.addresses() if row["dev"] == "far"] == ["link"]  # it makes that one itself
     assert green.routes() == []
     await blue.add_address("far", "10.5.0.9/24")
     assert await red.ping("10.5.0.9") > 0
@@ -222,9 +222,9 @@ def test_waiting_for_addresses() -> None:
                 for address in ("10.0.0.2/24", "10.0.0.3/24"):
                     red.stack.devices["x"].acd = "probe"
                     await red.add_address("x", address)
-                states = [row["state"] for row in red.addresses()]
+                states = [row["state"] for row in red.addresses() if ":" not in row["address"]]
                 await red.wait_addresses()
-                return states + [row["state"] for row in red.addresses()]
+                return states + [row["state"] for row in red.addresses() if ":" not in row["address"]]
 
         states = lab.run(main())
         assert states[1:4] == ["preferred", "tentative", "tentative"]
@@ -239,7 +239,8 @@ async def test_drops_are_told_by_reason(router: vrouter.Router) -> None:
     protocol.transport.sendto(b"x")
     await protocol.wait(1)
     router.driver.call(lambda *, now: router.stack.receive_unmapped(now))
-    assert {reason: count for reason, count in blue.drops().items() if reason != "ARP_NOT_ON_LINK"} == {"NO_SOCKET": 1}
+    announcements = ("ARP_NOT_ON_LINK", "NDP_NOT_ON_LINK", "OTHERHOST")  # of those whom nobody asked for
+    assert {reason: n for reason, n in blue.drops().items() if reason not in announcements} == {"NO_SOCKET": 1}
     assert [row for row in records.drops(router) if row["reason"] in ("NO_SOCKET", "NS_UNMAPPED")] == [
         {
             "netns": "blue",
@@ -260,8 +261,14 @@ async def test_drops_are_told_by_reason(router: vrouter.Router) -> None:
     ]
 
 
-async def test_the_fields_of_the_records(router: vrouter.Router) -> None:
+async def test_the_fields_of_the_records() -> None:
     """The JSON of `show`: exactly these fields, addresses as text, counters as numbers."""
+    async with vrouter.Router(seed=1) as router:
+        await pair(router, ipv6=False)  # so that all that was counted is one announcement
+        check_the_fields(router)
+
+
+def check_the_fields(router: vrouter.Router) -> None:
     red = router["red"]
     with red.socket(AF_INET, SOCK_DGRAM) as sock:
         sock.bind(("10.0.0.1", 53))
