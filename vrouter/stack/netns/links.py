@@ -11,7 +11,7 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from vrouter.stack.base.addresses import format_mac
+from vrouter.stack.base.addresses import V4, format_mac
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.crossing import IngressTag
 from vrouter.stack.device import DEFAULT_MTU, VLAN_OVERHEAD, Device
@@ -264,8 +264,10 @@ class Links(Devices):
         if dev.bridge_port is not None:
             self._fit(dev.bridge_port.bridge)
         for a in dev.addresses:
-            if a.state != "conflict":
+            if a.state != "conflict" and a.family == V4:
                 ns._announce(a, now)
+        if dev.with_ipv6:
+            ns.ndp.mac_changed(dev, now)
         ns.settle(now)
 
     # -- bridges ------------------------------------------------------------------------------------------------------

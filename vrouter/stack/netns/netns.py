@@ -17,7 +17,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import LOOPBACK_MTU, Device
 from vrouter.stack.l3.route import Refusal, route_output
 from vrouter.stack.l4.socket import Socket, close_all
-from vrouter.stack.netns.multicast import MulticastAdmin
+from vrouter.stack.netns.discovery import Discovery
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -28,7 +28,7 @@ LO_ADDRESS: Final = 0x7F000001
 NO_FLOW: Final = 1 << 20  # no label and no choice: more than 20 bits, which `push_ipv6` leaves off
 
 
-class Netns(MulticastAdmin):
+class Netns(Discovery):
     """One namespace of a `Stack`; made by `Stack.add_netns`."""
 
     __slots__ = ()
@@ -137,6 +137,9 @@ class Netns(MulticastAdmin):
 
     def close(self, now: int) -> None:
         """Let go of everything: sockets, queues, devices. What still waits dies as NS_CLOSING."""
+        if self._ndp is not None:
+            self._ndp.stopping(now)
+            self.settle(now)
         self.closing = True
         close_all(self)
         for ip in self.families():
