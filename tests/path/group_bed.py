@@ -155,7 +155,7 @@ class Talk:
         frame = frames.ethernet(mac, self.station.mac, frames.IPV4 if self.v4 else 0x86DD, packet)
         self.bed.receive(dev, frame)
 
-    # -- what r does ----------------------------------------------------------------------------------------------------
+    # -- what r does --------------------------------------------------------------------------------------------------
 
     def join(self, sock: Any, group: str, source: str = "", *, leave: bool = False) -> None:
         """Membership of r at the device: MCAST_(JOIN|LEAVE)_(SOURCE_)GROUP."""
@@ -213,4 +213,4 @@ class Talk:
         if to is not None:
             assert text_of(ip["dst"].to_bytes(4 if self.v4 else 16, "big")) == to
         if self.v4:
-            assert ip["options"] == ALERT4 and ip["tos"] == 0xC0
+            assert (ip["options"], ip["tos"]) == (ALERT4, 0xC0)
