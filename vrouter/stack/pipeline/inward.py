@@ -81,9 +81,7 @@ class Inward(Multicast):
         proto = pkt.proto
         if proto == PROTO_UDP:
             tables = ns._groups
-            reflected = (
-                tables is not None and tables.mdns is not None and self.reflect(ns, ip, pkt, tables.mdns, now)
-            )
+            reflected = tables is not None and tables.mdns is not None and self.reflect(ns, ip, pkt, tables.mdns, now)
             reason = udp_input(ns, pkt, now)
             if reason:
                 if reason == _NO_SOCKET:
