@@ -127,8 +127,10 @@ def test_a_renamed_device_keeps_its_mac_to_itself() -> None:
     ["240.0.0.1/24", "255.255.255.254/31", "0.1.2.3/8", "224.0.0.1/4", "ff02::1:2/64", "::/64", "::ffff:10.0.0.1/96"],
 )
 def test_addresses_that_no_interface_has(text: str) -> None:
-    """RFC 1122 3.2.1.3: class E and the groups are nobody's address; nothing would ever be received there. RFC 4291 2.5.2,
-    2.7: so are the unspecified address and the groups of IPv6, and IPv4-mapped ones are those of IPv4 nodes."""
+    """RFC 1122 3.2.1.3: class E and the groups are nobody's address; nothing would ever be received there.
+
+    RFC 4291 2.5.2, 2.7: so are the unspecified address and the groups of IPv6; IPv4-mapped ones are of IPv4 nodes.
+    """
     ns = Stack(seed=1).add_netns("red")
     ns.add_device("a")
     assert code_of(lambda: ns.add_address("a", text)) == errno.EINVAL

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vrouter.testing.lab import Lab
     from vrouter.testing.node import Node
     from vrouter.testing.probe import Hub, Probe
+    from vrouter.testing.switch import Switch
     from vrouter.testing.tap_lab import KernelHost, TapLab
     from vrouter.testing.udp_port import Datagram, UdpPort
     from vrouter.testing.wire import Wire
@@ -33,6 +34,7 @@ __all__ = [
     "LabError",
     "Node",
     "Probe",
+    "Switch",
     "TapLab",
     "UdpPort",
     "Wire",

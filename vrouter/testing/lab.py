@@ -222,7 +222,7 @@ class Lab(Timeline):
             self._plug(end, announce=resolve)
         for end in wire.ends:
             if isinstance(end.station, Switch):
-                end.station.attach(end.device, vlan, trunk)
+                end.station.attach(end.device, vlan, trunk, edge=not topology.repeats(end.other.station))
         if addresses == "auto":
             for tag in (*([] if trunk and not vlan else [0]), *trunk):
                 self._address(wire, tag or vlan, tag, announce=resolve)

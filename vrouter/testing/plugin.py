@@ -34,7 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
-    config.addinivalue_line("markers", "lab(seed=1, resolve=False): arguments of the test's network (fixture `lab`)")
+    config.addinivalue_line(
+        "markers", "lab(seed=1, resolve=False, ipv6=True): arguments of the test's network (fixture `lab`)"
+    )
 
 
 @pytest.fixture

@@ -106,23 +106,20 @@ class Probe(Recorder):
         if not self.arp:
             return
         layers = decode(frame).layers
+        asker = bytes(frame[6:12])
         ask = layers.get("arp")
         if ask is not None and ask["op"] == _ARP_REQUEST and self.has_addr and ask["tpa"] == ip_int(self.addr):
             answer = frames.arp_reply(self.mac, self.addr, ask["sha"], ask["spa"])
             self.lab.put(end, frames.ethernet(ask["sha"], self.mac, frames.ARP, answer))
         ask = layers.get("ndp")
         if ask is not None and ask["type"] == _SOLICITATION and self._has(ask["target"]):
-            asker = layers["ipv6"]["src"]
-            answer = frames.neighbour_advertisement(
-                ask["target"],
-                asker or frames.ALL_NODES,
-                ask["target"],
-                mac=self.mac,
-                solicited=bool(asker),
-                override=True,
-            )
-            to = layers["ethernet"]["eth_src"] if asker else frames.group_mac6(frames.ALL_NODES)
-            self.lab.put(end, frames.ethernet(to, self.mac, frames.IPV6, answer))
+            target, to = ask["target"], layers["ipv6"]["src"]
+            if not to:  # somebody wants the address for himself (RFC 4861 7.2.4)
+                to, asker = ip6_int(frames.ALL_NODES), frames.group_mac6(frames.ALL_NODES)
+            is_asked = bool(layers["ipv6"]["src"])
+            said = frames.neighbour_advertisement(target, to, target, mac=self.mac, solicited=is_asked, override=True)
+            answer = frames.ipv6(target, to, frames.ICMPV6, said, hop_limit=255)
+            self.lab.put(end, frames.ethernet(asker, self.mac, frames.IPV6, answer))
 
     def _has(self, addr: int) -> bool:
         return addr == ip6_int(self.link_local()) or (self.has_addr6 and addr == ip6_int(self.addr6))

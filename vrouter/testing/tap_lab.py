@@ -49,6 +49,7 @@ TIMEOUT: Final = 15.0  # s of real time for a command, unless it says otherwise
 _START_TIMEOUT: Final = 10.0
 _STOP_TIMEOUT: Final = 10.0
 _POLL: Final = 0.01
+_ACCEPT_DAD: Final = "/proc/sys/net/ipv6/conf/default/accept_dad"
 _LISTEN: Final = "0A"  # the state in /proc/net/tcp
 _UNCONNECTED: Final = "07"  # of a bound socket in /proc/net/udp
 
@@ -70,12 +71,21 @@ def missing() -> str:
 class KernelHost:
     """A kernel namespace with one link, ``eth0``; made by `TapLab.host`. `netns` is its name for ip(8)."""
 
-    def __init__(self, lab: TapLab, name: str, addresses: tuple[str, ...], gateway: str | None, ifname: str) -> None:
+    def __init__(
+        self,
+        lab: TapLab,
+        name: str,
+        addresses: tuple[str, ...],
+        gateway: str | None,
+        ifname: str,
+        gateway6: str | None = None,
+    ) -> None:
         self.lab = lab
         self.name = name
         self.netns = f"{name}-{os.getpid()}"
         self.addresses = addresses
         self.gateway = gateway
+        self.gateway6 = gateway6
         self.ifname = ifname
 
     def __repr__(self) -> str:
@@ -83,15 +93,27 @@ class KernelHost:
 
     @property
     def addr(self) -> str:
-        """Its first address."""
-        return self.addresses[0].partition("/")[0]
+        """Its first IPv4 address, or its first of all when it has none."""
+        return self._first(".") or self._first("")
+
+    @property
+    def addr6(self) -> str:
+        """Its first IPv6 address; LabError when it was given none."""
+        found = self._first(":")
+        if not found:
+            raise LabError(f"{self.name} has no IPv6 address")
+        return found
+
+    def _first(self, mark: str) -> str:
+        return next((text.partition("/")[0] for text in self.addresses if mark in text), "")
 
     def device(self, *addresses: str, **settings: Any) -> dict[str, Any]:
         """The configuration of the router's device at the other end of this host's link.
 
-        `addresses` are the router's, ``ADDRESS/LENGTH``; `settings` are more keys of the device.
+        `addresses` are the router's, ``ADDRESS/LENGTH`` of either family; `settings` are more keys of the device.
         """
-        routes = [] if self.gateway is None else [{"to": "default", "via": self.gateway}]
+        ways = (("default", self.gateway), ("::/0", self.gateway6))
+        routes = [{"to": to, "via": via} for to, via in ways if via is not None]
         host = {"netns": self.netns, "ifname": "eth0", "addresses": list(self.addresses), "routes": routes}
         return {"kind": "tap", "ifname": self.ifname, "addresses": list(addresses), "host": host, **settings}
 
@@ -250,17 +272,20 @@ class TapLab:
         """A name for a TAP that nobody else uses."""
         return f"v{os.getpid()}n{next(self._numbers)}"
 
-    def host(self, name: str, *addresses: str, gateway: str | None = None) -> KernelHost:
-        """A kernel namespace with `addresses` (``ADDRESS/LENGTH``) on its ``eth0``, and a default route by `gateway`.
+    def host(self, name: str, *addresses: str, gateway: str | None = None, gateway6: str | None = None) -> KernelHost:
+        """A kernel namespace with `addresses` (``ADDRESS/LENGTH`` of either family) on its ``eth0``, and default routes
+        by `gateway` and `gateway6`.
 
-        The link appears with the router that has the host's `KernelHost.device` in its configuration.
+        The link appears with the router that has the host's `KernelHost.device` in its configuration. Its kernel does
+        not look for duplicates of IPv6 addresses, so that they can be used at once.
         """
         if name in self.hosts:
             raise LabError(f"there is a host {name!r} already")
-        host = KernelHost(self, name, addresses, gateway, self.new_ifname())
+        host = KernelHost(self, name, addresses, gateway, self.new_ifname(), gateway6)
         _ip("netns", "add", host.netns)
         self.hosts[name] = host
         _ip("-n", host.netns, "link", "set", "lo", "up")
+        _ip("netns", "exec", host.netns, "sh", "-c", f"[ ! -e {_ACCEPT_DAD} ] || echo 0 > {_ACCEPT_DAD}")
         return host
 
     async def router(self, config: Mapping[str, Any] | str | Path) -> Router:
