@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.path.bed import without_ipv6
 from vrouter.stack.base.addresses import mask
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.fib import BROADCAST, LOCAL, UNICAST
@@ -104,6 +105,7 @@ def test_the_books_about_addresses_agree_with_their_twins(
 ) -> None:
     """RFC 1812 5.3.12.4 and Linux's fib_add_ifaddr and fib_del_ifaddr, told by walks over all addresses."""
     stack = Stack(seed=3)
+    stack.register(without_ipv6, lambda ns: None)
     ns = stack.add_netns("red")
     for what, name, arg in first + steps:
         dev = ns.devices.get(name) or ns.add_device(name)
