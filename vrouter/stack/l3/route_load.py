@@ -86,6 +86,12 @@ class RouteLoad:
         nothing left to do."""
         return self._phase(budget)
 
+    def abandon(self) -> None:
+        """Give up: nothing comes into use, and `step` only lets go of what was read. Too late when it is `applied`."""
+        if not self.applied and self._phase != self._release:
+            self._known = ({}, {})
+            self._abandon()
+
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def _read(self, budget: int) -> bool:
