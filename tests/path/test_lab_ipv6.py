@@ -179,7 +179,7 @@ def test_namespaces_of_one_stack_share_no_zone(lab: Lab) -> None:
 @pytest.mark.lab(ipv6=False)
 def test_a_lab_of_ipv4_alone(lab: Lab) -> None:
     """No device has IPv6, not even an address of its link."""
-    a, r, b = lab.line("a", "r", "b")
+    a, _r, b = lab.line("a", "r", "b")
     assert (a.addresses, a.ping(b)) == (["10.0.1.2"], 0)
     with pytest.raises(LabError, match="a has no link-local address"):
         a.link_local()

@@ -49,9 +49,9 @@ def test_stations_of_one_switch_are_one_link(lab: Lab) -> None:
 @pytest.mark.parametrize("stp", ["rstp", "stp"])
 def test_three_switches_in_a_ring(lab: Lab, stp: str) -> None:
     """IEEE 802.1D 17: exactly one port of the ring forwards nothing, and every frame comes once. By the older protocol
-    that takes twice forward_delay and two hellos (8.5.4)."""
+    that takes max_age and forward_delay (17.29.1, 17.30)."""
     switches, (a, b, c) = ring(lab, stp=stp)
-    lab.run_for(1 if stp == "rstp" else 34)
+    lab.run_for(1 if stp == "rstp" else 35)
     assert len(blocked(switches)) == 1
     assert (a.ping(b), b.ping(c.addr6), c.ping(a)) == (0, 0, 0)
     a.clear()

@@ -13,9 +13,9 @@
         assert a.ping(b) == 0
 
 Ports to switches and hubs take part in the spanning tree from the start, those to other stations forward at once (edge
-ports). All stations on switches that are wired together share one IP network (one each per VLAN), so wire the switches to each
-other first. What they say of VLANs is told at `Lab.wire`. A switch speaks no IP until its bridge device ``br0`` is
-given addresses (of IPv6: once ``net.ipv6.conf.br0.disable_ipv6`` is 0).
+ports). All stations on switches that are wired together share one IP network (one each per VLAN), so wire the switches
+to each other first. What they say of VLANs is told at `Lab.wire`. A switch speaks no IP until its bridge device ``br0``
+is given addresses (of IPv6: once ``net.ipv6.conf.br0.disable_ipv6`` is 0).
 """
 
 from __future__ import annotations
@@ -73,8 +73,10 @@ class Switch(Node):
         self.lab.collect()
 
     def attach(self, dev: Device, vlan: int, tagged: Sequence[int], *, edge: bool) -> None:
-        """Make a device a port; with `vlan` that VLAN passes without its tag, those `tagged` with theirs. An `edge` port
-        forwards at once: no switch is expected behind it (IEEE 802.1D 17.3)."""
+        """Make a device a port; with `vlan` that VLAN passes without its tag, those `tagged` with theirs.
+
+        An `edge` port forwards at once: no switch is expected behind it (IEEE 802.1D 17.3).
+        """
         options: dict[str, Any] = {"edge": True} if edge else {}
         if vlan or tagged:
             self.ns.set_bridge(self.bridge, vlan_filtering=True, now=self.lab.now)
