@@ -15,5 +15,6 @@ a time. Both need root, and touch nothing but kernel namespaces of their own, wh
     startup             from the start of the process to readiness; memory; idle
     namespaces          cost of namespaces here; kernel_namespaces: in the kernel; taps: of opening and closing TAPs
     stages              cost of each stage of a packet's way
+    routes              a full table: loaded, looked up in, replaced; full_table makes it
     report              the results file
 """

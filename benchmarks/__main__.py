@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import smoke, stages, startup
+from benchmarks import routes, smoke, stages, startup
 from benchmarks.commands import CommandError, compiled, module, run
 from benchmarks.machine import preferred
 from benchmarks.peers import peer_sites
@@ -59,6 +59,7 @@ def _measure(directory: Path | None) -> Results:
         costs = _stages()  # meanwhile the kernel takes its namespaces apart
         starts = _starts()
         (taps,) = _runs("taps", TAPS, 1)
+        tables = _routes()
     sites = _traffic(peers)
     return Results(
         command=command,
@@ -71,6 +72,7 @@ def _measure(directory: Path | None) -> Results:
         kernel_namespaces=kernel_namespaces,
         namespaces_count=NAMESPACES,
         starts=starts,
+        tables=tables,
     )
 
 
@@ -94,6 +96,11 @@ def _runs(name: str, count: int, runs: int) -> list[dict[str, float]]:
 def _starts() -> dict[bool, startup.Starts]:
     _say(f"start: {STARTS} × with and without the kernel's ends")
     return startup.measure(STARTS, IDLE_SECONDS)
+
+
+def _routes() -> dict[str, dict[str, float]]:
+    _say(f"routes: {routes.IPV4:,} + {routes.IPV6:,}")
+    return routes.measure()
 
 
 def _stages() -> stages.Costs:

@@ -30,6 +30,8 @@ class Results:
     kernel_namespaces: list[dict[str, float]]
     namespaces_count: int
     starts: dict[bool, Starts]
+    tables: dict[str, dict[str, float]]
+    """What `routes` found for the kernel and for the builds of vrouter."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -56,6 +58,7 @@ def text(results: Results) -> str:
         _streams(results),
         _namespaces(results),
         _starts(results),
+        _routes(results),
         _stages(results),
     ]
     return "\n".join(parts)
@@ -102,6 +105,7 @@ def _verdicts(results: Results) -> str:
         ("resident with the kernel's ends, MiB", "< 70", _most(with_ends.mib), lambda found: found < 70, ".1f"),
         ("resident without, MiB", "< 50", _most(without.mib), lambda found: found < 50, ".1f"),
         ("idle, % of a core", "< 1", _idle(results), lambda found: found < 1, ".2f"),
+        *_route_verdicts(results),
     ]
     cells = [
         (what, wanted, "not measured", "**no**")
@@ -247,6 +251,60 @@ def _starts(results: Results) -> str:
 ends it makes and sets up two kernel namespaces as well. Python's bytecode is there, as after an installation.
 
 {_table(["", "ready after ms", "of it processor ms", "resident MiB", "idle, % of a core"], rows)}"""
+
+
+# --------------------------------------------------------------------------------------------------------------- routes
+
+
+def _route_verdicts(results: Results) -> list[tuple[str, str, float | None, Callable[[float], bool], str]]:
+    """Of each build: the bounds that hold for both, and that of its own lookups."""
+    rows: list[tuple[str, str, float | None, Callable[[float], bool], str]] = []
+    for kind, most in (("pure", 3000), ("compiled", 300)):
+        found = results.tables.get(kind)
+        of = {} if found is None else found
+        hold = None if found is None else 1000 * max(found["load_hold"], found["replace_hold"])
+        lookup = None if found is None else max(found["lookup4"], found["lookup6"])
+        rows += [
+            (f"full table loaded, {kind}, s", "< 10", of.get("load"), lambda value: value < 10, ".1f"),
+            (f"the loop held by it, {kind}, ms", "< 50", hold, lambda value: value < 50, ".0f"),
+            (f"resident with it, {kind}, MiB", "< 400", of.get("loaded"), lambda value: value < 400, ".0f"),
+            (f"most while it is replaced, {kind}, MiB", "< 700", of.get("replacing"), lambda value: value < 700, ".0f"),
+            (f"lookup in it, {kind}, ns", f"< {most:,}", lookup, lambda value, most=most: value < most, ",.0f"),
+        ]
+    return rows
+
+
+def _routes(results: Results) -> str:
+    rows = []
+    kernel = results.tables["kernel"]
+    for kind, name in (
+        ("compiled", "**vrouter, compiled**"),
+        ("pure", "**vrouter, pure Python**"),
+        ("kernel", "kernel"),
+    ):
+        found = results.tables.get(kind)
+        if found is None:
+            rows.append([name, "*not built*", "", "", "", "", "", "", ""])
+            continue
+        cells = [f"{found['load']:.1f}", f"{found['load'] / kernel['load']:.2f}"]
+        if kind == "kernel":
+            rows.append([name, *cells, "", "", "", "", "", ""])
+            continue
+        cells += [f"{1000 * found['load_hold']:.0f}", f"{found['loaded']:.0f}"]
+        cells += [f"{found['replace']:.1f}", f"{1000 * found['replace_hold']:.0f}", f"{found['replacing']:.0f}"]
+        rows.append([name, *cells, f"{found['lookup4']:,.0f} / {found['lookup6']:,.0f}"])
+    head = [
+        "", "load s", "ratio to the kernel", "longest hold ms", "MiB", "replace s", "longest hold ms", "most MiB",
+        "lookup ns, IPv4 / IPv6",
+    ]  # fmt: skip
+    counts = f"{kernel['ipv4'] - 1:,.0f} IPv4 and {kernel['ipv6'] - 1:,.0f} IPv6 routes"
+    return f"""## A full table
+
+About {counts}, mixed in lengths as the Internet's, from a file of lines as for `ip -batch`; the kernel's by that very
+command, in a namespace of its own. A lookup is one call from Python for a random address that has a route; nothing is
+cached. Memory is all that is resident in the process.
+
+{_table(head, rows)}"""
 
 
 # --------------------------------------------------------------------------------------------------------------- stages

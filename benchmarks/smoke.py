@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 
-from benchmarks import stages, startup
+from benchmarks import routes, stages, startup
 from benchmarks.commands import module, run
 from benchmarks.report import Results, text
 from benchmarks.sites import CopierSite, KernelSite, Site, VrouterSite
 from benchmarks.traffic import Samples, measure_ping, udp_run
 
 DATAGRAMS, PINGS, NAMESPACES, TAPS = 500, 20, 20, 5
+IPV4, IPV6 = 2000, 400
 
 
 def expect(what: str, found: object, wanted: object) -> None:
@@ -38,8 +39,12 @@ def main() -> int:
     expect("frames read from and written to a TAP", (taps["read"], taps["written"]), (2560, 2560))
     starts = startup.measure(1, 0)
     expect("starts", [len(found.ready) for found in starts.values()], [1, 1])
+    tables = routes.measure(IPV4, IPV6)
+    expect("routes of a table", {min(table["ipv4"] // IPV4, table["ipv6"] // IPV6) for table in tables.values()}, {1})
     found = traffic()
-    report = text(Results("smoke", found, found[1][0], costs, taps, TAPS, [namespaces], [kernel], NAMESPACES, starts))
+    report = text(
+        Results("smoke", found, found[1][0], costs, taps, TAPS, [namespaces], [kernel], NAMESPACES, starts, tables)
+    )
     expect("sites in the results", [site.name in report for site, _ in found], [True] * len(found))
     return 0
 
