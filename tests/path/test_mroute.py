@@ -271,6 +271,23 @@ def test_routes_go_with_their_devices(bench: Bench) -> None:
     assert bench.to(bench.x) == []
 
 
+def test_a_route_may_join(bench: Bench) -> None:
+    """With `join` routers and switches upstream are told: all of the group, or its source alone."""
+    bench.bed.r.add_mroute(bench.G, "up", ["x"], join=True, now=bench.bed.now)
+    bench.bed.r.add_mroute(bench.H, "up", ["x"], bench.S[0], join=True, now=bench.bed.now)
+    bench.bed.run_until_idle()
+    assert bench.talk.words() == [
+        ("report", [(TO_EX, bench.G, [])]),
+        ("report", [(TO_EX, bench.G, []), (ALLOW, bench.H, [bench.S[0]])]),
+        ("report", [(ALLOW, bench.H, [bench.S[0]])]),
+    ]
+    bench.bed.r.del_mroute(bench.G, now=bench.bed.now)
+    bench.bed.run_until_idle()
+    assert bench.talk.words() == [("report", [(TO_IN, bench.G, [])])] * 2
+    with bench.bed.expect(rx={"up": 1}, tx={"x": 1}, **bench.counted(1, 0)):  # nobody here reads it
+        bench.data(bench.H)
+
+
 # -- crossings --------------------------------------------------------------------------------------------------------
 
 
@@ -352,7 +369,8 @@ def test_the_proxy_forwards_to_who_listens(bench: Bench) -> None:
     x.report((IS_EX, bench.G, []))
     y.report((IS_IN, bench.G, [two]))
     upstream(bench)
-    bench.data(bench.G, one)
+    with bench.bed.expect(rx={"up": 1}, tx={"x": 1}, **bench.counted(1, 0)):  # the proxy itself reads nothing
+        bench.data(bench.G, one)
     assert (len(bench.to(bench.x)), len(bench.to(bench.y))) == (1, 0)
     bench.data(bench.G, two)
     assert (len(bench.to(bench.x)), len(bench.to(bench.y))) == (1, 1)
@@ -468,6 +486,23 @@ def test_what_is_no_mdns_is_not_said_again(bench: Bench, wrong: str) -> None:
         payload = QUERY[:11] if wrong == "short" else QUERY
         mdns(bench, bench.u, payload, ttl=64 if wrong == "ttl" else 255, sport=9999 if wrong == "port" else 5353)
     assert heard(bench.x) == []
+
+
+def test_a_wrong_checksum_is_not_mended(bench: Bench) -> None:
+    """RFC 1122 4.1.3.4: a datagram that was damaged on one link is said again on no other."""
+    bench.bed.r.set_mdns(["up", "x"], now=bench.bed.now)
+    bench.bed.settle()
+    group, src = ("224.0.0.251", "10.0.1.2") if bench.v4 else ("ff02::fb", "fe80::2")
+    datagram = bytearray(frames.udp(src, group, 5353, 5353, QUERY))
+    datagram[-1] ^= 1
+    if bench.v4:
+        packet = frames.ipv4(src, group, 17, bytes(datagram), ttl=255)
+    else:
+        packet = frames6.ipv6(src, group, 17, bytes(datagram), hop_limit=255)
+    mac = frames.group_mac(group) if bench.v4 else frames6.group_mac6(group)
+    bench.u.send_frame(frames.ethernet(mac, bench.u.mac, frames.IPV4 if bench.v4 else 0x86DD, packet))
+    assert heard(bench.x) == []
+    assert bench.bed.r.drop_counts()["UDP_CSUM"] == 1
 
 
 def test_malformed_questions_pass_as_they_are(bench: Bench) -> None:

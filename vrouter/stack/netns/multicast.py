@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vrouter.stack.base import addresses as addr
-from vrouter.stack.base.group_filter import EVERYBODY
+from vrouter.stack.base.group_filter import EVERYBODY, Filter
 from vrouter.stack.device import Device
 from vrouter.stack.l3.multicast.dialect import DIALECTS
 from vrouter.stack.l3.multicast.groups import GroupTables
@@ -46,6 +46,11 @@ class MulticastAdmin(Links):
         if self._groups is None:
             self._groups = GroupTables(self.this)
         return self._groups
+
+    def want(self, dev: Device, family: int, group: int, before: Filter | None, after: Filter | None) -> None:
+        """A membership that is held in order to forward has another filter; None is no membership."""
+        replace_filter(self, family, group, dev, before, after)
+        self.groups_state.hold(dev, group, (after is not None) - (before is not None))
 
     # -- queriers -----------------------------------------------------------------------------------------------------
 
@@ -96,15 +101,17 @@ class MulticastAdmin(Links):
         source: str | None = None,
         *,
         netns: str | None = None,
+        join: bool = False,
         now: int | None = None,
     ) -> None:
         """Forward what is sent to `group` (by `source`; None or "*": by anybody) and comes in by `iif`.
 
         `iif` is a device, or ``@NAME`` for what crosses from the namespace at path NAME. Each of `oifs` is a device, or
         ``{dev, ttl}`` with a threshold: only a larger TTL goes that way. `netns` is one more way, into the namespace at
-        that path. OSError EEXIST, ENODEV, EINVAL for link scope, ENOSPC.
+        that path. With `join` this namespace is a member at `iif`, of that source alone when there is one, so that
+        routers and switches there send it. OSError EEXIST, ENODEV, EINVAL for link scope, ENOSPC.
         """
-        self.stack.advance(now)
+        now = self.stack.advance(now)
         self.check_open()
         family, to, whence = self._stream(group, source)
         routes = self.groups_state.routes
@@ -122,6 +129,8 @@ class MulticastAdmin(Links):
             if dev is port or any(way is dev for way, _ in ways):
                 raise OSError(errno.EINVAL, f"device {dev.name!r} stands there twice")
             ways.append((dev, ttl))
+        if join and isinstance(port, str):
+            raise OSError(errno.EINVAL, "there is nobody to join at a short-cut")
         if len(ways) > MAX_OIFS or not (ways or netns):
             raise OSError(errno.EINVAL, f"1 to {MAX_OIFS} ways out")
         if netns is not None:
@@ -134,21 +143,28 @@ class MulticastAdmin(Links):
         routes.add(route)
         if isinstance(port, Device):
             port.allmulti += 1
+            if join:
+                route.joined = EVERYBODY if whence == ANY else Filter(False, frozenset((whence,)))
+                self.want(port, family, to, None, route.joined)
+                self.settle(now)
         self._mc_forwarding()
 
     def del_mroute(self, group: str, source: str | None = None, *, now: int | None = None) -> None:
         """Take out the multicast route of a group and source (None or "*": any); OSError ENOENT."""
-        self.stack.advance(now)
+        now = self.stack.advance(now)
         _, to, whence = self._stream(group, source)
         route = None if self._groups is None else self._groups.routes.exact(to, whence)
         if route is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such multicast route")
         self._drop_mroute(route)
+        self.settle(now)
 
     def _drop_mroute(self, route: MulticastRoute) -> None:
         self.groups_state.routes.remove(route)
         if isinstance(route.iif, Device):
             route.iif.allmulti -= 1
+            if route.joined is not None:
+                self.want(route.iif, route.family, route.group, route.joined, None)
         for way, _ in route.ways:
             if not isinstance(way, Device):
                 way.routes -= 1
@@ -207,7 +223,7 @@ class MulticastAdmin(Links):
         if old is not None:
             old.upstream.allmulti -= 1
             for (family, group), state in old.wanted.items():
-                replace_filter(self, family, group, old.upstream, state, None)
+                self.want(old.upstream, family, group, state, None)
         if proxy is not None:
             proxy.upstream.allmulti += 1
         self._fit_queriers(now)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 # Members of an IntEnum are looked up slowly: the path uses plain numbers.
 _CONSUMED: Final = int(Stat.AcctConsumed)
 _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
+_UDP_FINE: Final = (0, _NO_SOCKET, int(DropReason.SOCKET_RCVBUFF))  # whatever became of it, it was right
 _FORWARD, _DELIVER, _CROSS = fib.FORWARD, fib.DELIVER, fib.CROSS
 
 
@@ -80,14 +81,14 @@ class Inward(Multicast):
         ns.stats[codec.delivers] += 1
         proto = pkt.proto
         if proto == PROTO_UDP:
-            tables = ns._groups
-            reflected = tables is not None and tables.mdns is not None and self.reflect(ns, ip, pkt, tables.mdns, now)
             reason = udp_input(ns, pkt, now)
+            tables = ns._groups
+            if tables is not None and tables.mdns is not None and reason in _UDP_FINE:
+                if self.reflect(ns, ip, pkt, tables.mdns, now) and reason == _NO_SOCKET:
+                    ns.stats[_CONSUMED] += 1
+                    return None
             if reason:
                 if reason == _NO_SOCKET:
-                    if reflected:
-                        ns.stats[_CONSUMED] += 1
-                        return None
                     self.tell(ns, ip, pkt, PORT_UNREACHABLE, 0, now)
                 self.drop(ns, pkt, reason)
         elif proto == codec.icmp_proto:

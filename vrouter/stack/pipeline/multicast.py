@@ -19,7 +19,7 @@ from vrouter.stack.l3.kinds import TOO_BIG
 from vrouter.stack.l3.multicast.mdns import TTL as MDNS_TTL
 from vrouter.stack.l3.multicast.mdns import say_again
 from vrouter.stack.l3.options import options_output
-from vrouter.stack.l4.membership import is_member, replace_filter
+from vrouter.stack.l4.membership import is_member
 from vrouter.stack.pipeline.settling import Settling
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Multicast(Settling):
                     self.originate_message(ns, ns.ip(action[1].family), action[1], now)
                 else:
                     _, dev, family, group, before, after = action
-                    replace_filter(ns, family, group, dev, before, after)
+                    ns.want(dev, family, group, before, after)
 
     def membership_input(self, ns: Netns, pkt: Packet, now: int) -> None:
         """A message of IGMP or MLD: heard and consumed."""
@@ -84,6 +84,9 @@ class Multicast(Settling):
 
     def relay(self, ns: Netns, ip: IpState, pkt: Packet, tables: GroupTables, member: bool, now: int) -> bool:
         """Forward a group's packet to whom it concerns; whether it is also for us. Otherwise it is gone."""
+        held = tables.held.get((pkt.dst, pkt.iif))
+        if held is not None:  # who is a member in order to forward reads nothing himself
+            member = member and ns.memberships[pkt.dst, pkt.iif].members > held
         if not member and tables.is_message(pkt):
             member = tables.hears(pkt) or is_member(ns, pkt.dst, pkt.iif)
         reason, ways = tables.ways(pkt, now)

@@ -37,7 +37,7 @@ from vrouter.stack.base.addresses import (
 )
 from vrouter.stack.base.packet import ROUTER_ALERT, Packet
 from vrouter.stack.l3.ip import USABLE
-from vrouter.stack.wire import igmp, mld
+from vrouter.stack.wire import icmpv6, igmp, mld
 from vrouter.stack.wire.ipv4 import PROTO_IGMP
 from vrouter.stack.wire.ipv6 import PROTO_ICMPV6
 from vrouter.stack.wire.membership import Query, Report
@@ -66,6 +66,7 @@ class Dialect:
     proto: int
     newest: int
     lenient: int  # the versions up to this one have no router alert
+    types: frozenset[int]  # of its messages
     width: int  # bytes of an address
     overhead: int  # bytes of a packet that are no records
     all_hosts: int
@@ -174,6 +175,7 @@ IGMP: Final = Dialect(
     proto=PROTO_IGMP,
     newest=3,
     lenient=1,
+    types=frozenset(range(256)),  # all that is of its protocol
     width=4,
     overhead=20 + 4 + 8,
     all_hosts=ALL_HOSTS4,
@@ -194,6 +196,7 @@ MLD: Final = Dialect(
     proto=PROTO_ICMPV6,
     newest=2,
     lenient=0,
+    types=frozenset((icmpv6.MLD_QUERY, icmpv6.MLD_REPORT, icmpv6.MLD_DONE, icmpv6.MLDV2_REPORT)),
     width=16,
     overhead=40 + 8 + 8,
     all_hosts=ALL_NODES6,

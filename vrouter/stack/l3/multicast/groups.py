@@ -48,7 +48,7 @@ Ways = list[Any]  # of Device and Crossing
 class GroupTables:
     """Speakers, queriers, and what is forwarded."""
 
-    __slots__ = ("actions", "dirty", "mdns", "ns", "proxy", "queriers", "routes", "speakers", "waiting")
+    __slots__ = ("actions", "dirty", "held", "mdns", "ns", "proxy", "queriers", "routes", "speakers", "waiting")
 
     def __init__(self, ns: Netns) -> None:
         self.ns = ns
@@ -57,6 +57,7 @@ class GroupTables:
         self.queriers: dict[tuple[Device, int], Querier] = {}
         self.waiting: dict[Speaker | Querier, None] = {}
         self.dirty: dict[tuple[int, int], None] = {}
+        self.held: dict[tuple[int, Device], int] = {}  # (group, device) -> memberships that are there for forwarding
         self.routes = MulticastRoutes()
         self.proxy: Proxy | None = None
         self.mdns: MdnsReflector | None = None
@@ -74,6 +75,12 @@ class GroupTables:
         """What is to be done since the last call, in order."""
         actions, self.actions = self.actions, []
         return actions
+
+    def hold(self, dev: Device, group: int, more: int) -> None:
+        """One more (1) or less (-1) of the memberships of a group is there for forwarding alone."""
+        count = self.held.pop((group, dev), 0) + more
+        if count:
+            self.held[group, dev] = count
 
     # -- the host's side ------------------------------------------------------------------------------------------
 
@@ -171,7 +178,10 @@ class GroupTables:
     @staticmethod
     def is_message(pkt: Packet) -> bool:
         """Whether a packet to a group may be a message of IGMP or MLD, whose sender no filter of sources is about."""
-        return pkt.proto == DIALECTS[pkt.family].proto and bool(pkt.flags & ROUTER_ALERT or pkt.family == V4)
+        dialect = DIALECTS[pkt.family]
+        if pkt.proto != dialect.proto or pkt.l4 >= pkt.end or pkt.buf[pkt.l4] not in dialect.types:
+            return False
+        return bool(pkt.flags & ROUTER_ALERT) or pkt.family == V4
 
     def hears(self, pkt: Packet) -> bool:
         """Whether such a message to any group is for the querier at its device (RFC 3376 6, RFC 2711)."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from vrouter.stack.base.group_filter import Filter
     from vrouter.stack.crossing import Crossing
     from vrouter.stack.device import Device
 
@@ -25,9 +26,9 @@ MAX_OIFS: Final = 32  # as Linux's MAXVIFS
 
 class MulticastRoute:
     """One route: ``iif`` is a device, or the name of a namespace from which packets cross; ``ways`` are (device or
-    crossing, threshold)."""
+    crossing, threshold); ``joined`` is the membership that it holds at its device, if it does."""
 
-    __slots__ = ("bytes", "family", "group", "iif", "packets", "source", "ways", "wrong")
+    __slots__ = ("bytes", "family", "group", "iif", "joined", "packets", "source", "ways", "wrong")
 
     def __init__(
         self, family: int, source: int, group: int, iif: Device | str, ways: list[tuple[Device | Crossing, int]]
@@ -37,6 +38,7 @@ class MulticastRoute:
         self.group = group
         self.iif = iif
         self.ways = ways
+        self.joined: Filter | None = None
         self.packets = self.bytes = self.wrong = 0
 
     def comes_by(self, port: Any) -> bool:
