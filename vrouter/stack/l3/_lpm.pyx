@@ -30,7 +30,7 @@ cdef enum:
     TOPS4 = 65536
     LEAF_BITS = 24
     FURTHER = 0xFFFFFFFF
-    MANY = 8192  # slots in one table, before they are spread
+    MANY = 4096  # slots in one table, before they are spread
     BUCKETS = 4096
     PART_BITS = 3  # of a block, by these bits behind the top
 
