@@ -3,8 +3,8 @@
 `Router` is all of it as one asynchronous context manager. It runs on the loop that is running when it starts, opens no
 listener that its configuration does not name, and touches neither signals nor logging; those are `service`'s.
 
-Starting: open the TAPs and set up their kernel's ends, in threads, all at once; meanwhile the namespaces, devices and
-settings; then the ports, so that what addresses announce reaches the wire; addresses; routes; at last the listeners.
+Starting: open the TAPs and set up their kernel's ends, in threads, all at once; meanwhile the namespaces, settings and
+devices (`building`); then the ports, so that what addresses announce reaches the wire; the rest; at last the listeners.
 A start that fails or is cancelled undoes what it had done. Stopping is the same way back.
 
 Expects: a configuration (`config`), or none: then everything is added by calls.
@@ -24,57 +24,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from vrouter import kernel
+from vrouter import building, kernel
+from vrouter.building import Builder
 from vrouter.driver import Driver, Port, in_thread
+from vrouter.live_capture import LiveCapture
 from vrouter.netns import Netns
 from vrouter.nsmap import absolute
 from vrouter.rtnetlink import LinkMonitor
-from vrouter.stack.capture import Capture, CapturedFrame
+from vrouter.stack.capture import CapturedFrame
 from vrouter.stack.stack import Stack
-from vrouter.tap import GONE_STATE, Tap, close_taps
+from vrouter.uplink import Uplink, take_down
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from vrouter.config.records import Config, DeviceConfig
     from vrouter.driver import Listener
-    from vrouter.kernel import HostEnd
     from vrouter.stack.device import Device
-    from vrouter.stack.netns import Netns as StackNetns
 
 _MACHINE_ID: Final = "/etc/machine-id"
-
-
-class _Uplink:
-    """One TAP of the router with its kernel's end: what a thread opens, sets up, and opens again."""
-
-    __slots__ = ("config", "end", "group", "tap")
-
-    def __init__(self, config: DeviceConfig, group: int) -> None:
-        self.config = config
-        self.group = group
-        self.tap: Tap | None = None
-        self.end: HostEnd | None = None
-
-    def open(self) -> None:
-        """Open the TAP and set up its kernel's end; blocks. PrivilegeError, OSError; then nothing is left open."""
-        assert self.config.ifname is not None
-        self.tap = Tap(self.config.ifname)
-        self._set_up(self.tap)
-
-    def reopen(self) -> None:
-        """The same after the link was deleted; blocks."""
-        assert self.tap is not None
-        self.tap.reopen()
-        self._set_up(self.tap)
-
-    def _set_up(self, tap: Tap) -> None:
-        group = self.group if tap.created else 0
-        try:
-            self.end = kernel.setup_host_end(tap.ifname, self.config.host, mtu=self.config.mtu, group=group)
-        except BaseException:
-            tap.close()
-            raise
 
 
 class Router:
@@ -104,10 +72,10 @@ class Router:
         self.admin_path = self._admin_path(admin)
         self._clock = clock
         self._driver: Driver | None = None
-        self._uplinks: dict[Device, _Uplink] = {}
+        self._uplinks: dict[Device, Uplink] = {}
         self._group = 0
         self._control: Any = None
-        self._captures: set[_LiveCapture] = set()
+        self._captures: set[LiveCapture] = set()
         self._links: LinkMonitor | None = None
         self.left_behind: list[str] = []  # what could not be removed from the kernel, and why
         self._started = self._stopped = self._given_up = False
@@ -153,11 +121,7 @@ class Router:
 
     def waiting(self) -> list[str]:
         """The devices whose TAP is not open, as ``NETNS/DEV``."""
-        return [
-            f"{device.ns.name}/{device.name}"
-            for device, uplink in self._uplinks.items()
-            if uplink.tap is None or uplink.tap.state == "gone"
-        ]
+        return [f"{device.ns.name}/{device.name}" for device, uplink in self._uplinks.items() if uplink.gone]
 
     @property
     def warnings(self) -> list[str]:
@@ -185,7 +149,7 @@ class Router:
         """
         ns = self[netns].stack
         devices = list(ns.devices.values()) if dev is None else [ns.device(dev)]
-        return _LiveCapture(self.driver.loop, snaplen, matches).follow(devices, self._captures)
+        return LiveCapture(self.driver.loop, snaplen, matches).follow(devices, self._captures)
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
@@ -234,6 +198,7 @@ class Router:
         for ns in self.stack.namespaces.values():
             for sock in list(ns.sockets):
                 sock.close(now=driver.clock())
+            building.fall_silent(driver, ns)
         if self._links is not None:
             driver.loop.remove_reader(self._links.fileno())
             self._links.close()
@@ -249,7 +214,7 @@ class Router:
             self._control = await server.start(self, self.admin_path or None, metrics)
 
     async def _build(self, config: Config) -> None:
-        driver = self.driver
+        builder = Builder(self.driver, config)
         opening = {}
         for ns in config.netns.values():
             for dev in ns.devices.values():
@@ -257,62 +222,24 @@ class Router:
                     opening[ns.path, dev.name] = self._open(dev)
         jobs = {key: asyncio.ensure_future(coroutine) for key, coroutine in opening.items()}
         try:
-            self._build_namespaces(config)
+            for ns in config.netns.values():
+                self._add_netns(ns.path, ns.accept_from)
+            builder.links()
             for (path, name), job in jobs.items():
                 uplink = await job
                 self._attach(self.stack.namespaces[path].devices[name], uplink)
         except BaseException:
             await self._give_up(list(jobs.values()))
             raise
-        for ns in config.netns.values():
-            for dev in ns.devices.values():
-                for address in dev.addresses:
-                    driver.call(self.stack.namespaces[ns.path].add_address, dev.name, str(address))
-        for ns in config.netns.values():
-            for route in ns.routes:
-                driver.call(
-                    self.stack.namespaces[ns.path].add_route,
-                    str(route.to),
-                    None if route.via is None else str(route.via),
-                    route.dev,
-                    netns=route.netns,
-                    metric=route.metric,
-                    type=route.type,
-                    src=None if route.src is None else str(route.src),
-                )
+        await builder.rest()
 
-    def _build_namespaces(self, config: Config) -> None:
-        driver = self.driver
-        for ns in config.netns.values():
-            self._add_netns(ns.path, ns.accept_from)
-        for ns in config.netns.values():
-            for dev in ns.devices.values():
-                self._build_device(config, ns.path, dev)
-        for ns in config.netns.values():
-            made = self.stack.namespaces[ns.path]
-            for name, value in ns.sysctl.items():
-                made.sysctl[name] = value
-            for dev in ns.devices.values():
-                if not dev.up:
-                    driver.call(made.set_device, dev.name, up=False)
-
-    def _build_device(self, config: Config, path: str, dev: DeviceConfig) -> None:
-        ns = self.stack.namespaces[path]
-        if dev.kind == "lo":
-            self.driver.call(ns.set_device, "lo", mtu=dev.mtu)
-        elif dev.kind == "tap":
-            self._add_tap_device(ns, dev)
-        elif dev.name not in ns.devices:  # a veth is made with its first end
-            assert dev.peer is not None
-            self._add_pair(ns, dev, config.netns[dev.peer.netns].devices[dev.peer.dev])
-
-    async def _open(self, config: DeviceConfig) -> _Uplink:
+    async def _open(self, config: DeviceConfig) -> Uplink:
         if not self._group:
             self._group = kernel.new_group()
         if self._links is None:
             self._links = LinkMonitor()
             self.driver.loop.add_reader(self._links.fileno(), self._links_changed)
-        uplink = _Uplink(config, self._group)
+        uplink = Uplink(config, self._group)
         try:
             await in_thread(self._open_uplink, uplink)
         except asyncio.CancelledError:
@@ -321,25 +248,25 @@ class Router:
             raise
         return uplink
 
-    def _open_uplink(self, uplink: _Uplink) -> None:
+    def _open_uplink(self, uplink: Uplink) -> None:
         if self._given_up or self._stopped:  # it had to wait for a thread, and others have failed meanwhile
             raise OSError(errno.ECANCELED, f"TAP {uplink.config.ifname} was not opened: the router stops")
         uplink.open()
 
-    async def _give_up(self, jobs: list[asyncio.Task[_Uplink]]) -> None:
+    async def _give_up(self, jobs: list[asyncio.Task[Uplink]]) -> None:
         """End openings that nobody waits for any more."""
         self._given_up = True
         attached = set(self._uplinks.values())
         for job in jobs:
             job.cancel()
         results = await asyncio.gather(*jobs, return_exceptions=True)
-        orphans = [one for one in results if isinstance(one, _Uplink) and one not in attached]
+        orphans = [one for one in results if isinstance(one, Uplink) and one not in attached]
         await self._remove(orphans)
 
-    async def _remove(self, uplinks: list[_Uplink]) -> None:
+    async def _remove(self, uplinks: list[Uplink]) -> None:
         """Take down kernel's ends and TAPs that frames do not pass any more; what stays there is in `warnings`."""
         if uplinks:
-            self.left_behind += await in_thread(_take_down, uplinks)
+            self.left_behind += await in_thread(take_down, uplinks)
 
     # -- namespaces -------------------------------------------------------------------------------------------------
 
@@ -365,7 +292,7 @@ class Router:
         doomed = [other for other in self.netns if other == name or other.startswith(name + "/")]
         if len(doomed) > 1 and not recursive:
             raise OSError(errno.ENOTEMPTY, f"namespace {name!r} has children: {', '.join(doomed[1:])}")
-        uplinks: list[_Uplink] = []
+        uplinks: list[Uplink] = []
         try:
             while opened := [device for device in self._uplinks if device.ns.name in doomed]:
                 uplinks += [await self._detach(device) for device in opened]
@@ -388,22 +315,14 @@ class Router:
         config = device_from_dict(ns.name, name, settings)
         if name in ns.devices:
             raise FileExistsError(errno.EEXIST, f"device {name!r} exists already in namespace {ns.name!r}")
-        if config.kind == "tap":
-            device = self._add_tap_device(ns, config)
-            try:
-                await self._connect(device, config)
-            except BaseException:
-                if not device.removed:
-                    self.driver.call(self.stack.remove_device, device)
-                raise
-        else:
-            assert config.peer is not None
-            device = self._add_pair(ns, config, None)
+        if config.peer is not None:
+            self[config.peer.netns]  # KeyError
+        device = building.add_device(self.driver, ns, config, None)
         try:
-            if not config.up:
-                self.driver.call(device.ns.set_device, device.name, up=False)
-            for address in config.addresses:
-                self.driver.call(device.ns.add_address, device, str(address))
+            building.adjust(self.driver, ns, config, {})
+            if config.kind == "tap":
+                await self._connect(device, config)
+            building.set_up(self.driver, device, config)
         except BaseException:
             if not device.removed:
                 await self.remove_device(device.ns.name, device.name)
@@ -447,30 +366,9 @@ class Router:
         uplink = self._uplinks.get(device)
         if uplink is None:
             return
-        if uplink.end is not None and uplink.tap is not None and uplink.tap.state != GONE_STATE:
+        if uplink.end is not None and not uplink.gone:
             await in_thread(kernel.set_mtu, uplink.end, mtu)
         uplink.config = msgspec.structs.replace(uplink.config, mtu=mtu)  # for when it is opened again
-
-    def _add_tap_device(self, ns: StackNetns, config: DeviceConfig) -> Device:
-        driver = self.driver
-        device = driver.call(ns.add_device, config.name, config.mac, config.mtu, kind="tap", vnet_hdr=True)
-        device.acd = config.acd
-        device.ifname = config.ifname or ""
-        driver.call(ns.set_carrier, device, False, "not open yet")
-        return device
-
-    def _add_pair(self, ns: StackNetns, config: DeviceConfig, peer: DeviceConfig | None) -> Device:
-        assert config.peer is not None
-        other = self[config.peer.netns].stack
-        mac = peer.mac if peer is not None else None
-        one, two = self.driver.call(
-            self.stack.add_veth, ns, config.name, other, config.peer.dev, mtu=config.mtu, mac1=config.mac, mac2=mac
-        )
-        one.acd = config.acd
-        if peer is not None:
-            two.acd = peer.acd
-            two.set_mtu(peer.mtu)
-        return one
 
     async def _connect(self, device: Device, config: DeviceConfig) -> None:
         uplink = await self._open(config)
@@ -480,7 +378,7 @@ class Router:
             await self._remove([uplink])
             raise
 
-    def _attach(self, device: Device, uplink: _Uplink) -> Port:
+    def _attach(self, device: Device, uplink: Uplink) -> Port:
         """Frames pass from here on."""
         assert uplink.tap is not None
         if self._stopped:
@@ -494,7 +392,7 @@ class Router:
         self.driver.call(device.ns.set_carrier, device, True, "")
         return port
 
-    async def _detach(self, device: Device) -> _Uplink:
+    async def _detach(self, device: Device) -> Uplink:
         """No frame passes any more; the TAP is still open. Known until then, so that a cancellation loses none."""
         uplink = self._uplinks[device]
         if device.port is not None:
@@ -513,61 +411,12 @@ class Router:
                 self.driver.link_changed(device.port, news[end.ifindex])
 
 
-class _LiveCapture(Capture):
-    """A capture that wakes its reader."""
-
-    __slots__ = ("_ended", "_loop", "_waiter")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, snaplen: int, matches: Callable[[bytes], bool] | None) -> None:
-        super().__init__(snaplen=snaplen, matches=matches)
-        self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
-
-    def record(self, dev: Device, direction: int, frame: bytes, now: int) -> None:
-        """One frame passed."""
-        super().record(dev, direction, frame, now)
-        self._wake()
-
-    def end(self) -> None:
-        """The router stops."""
-        self._ended = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def follow(self, devices: list[Device], running: set[_LiveCapture]) -> AsyncIterator[CapturedFrame]:
-        """Frames as they pass, until the reader closes it or the router stops."""
-        for device in devices:
-            self.attach(device)
-        running.add(self)
-        try:
-            while not self._ended:
-                for frame in self.take():
-                    yield frame
-                if not self.frames and not self._ended:
-                    self._waiter = self._loop.create_future()
-                    await self._waiter
-        finally:
-            running.discard(self)
-            self.detach()
-
-
 def _config(config: Config | Mapping[str, Any] | None) -> Config | None:
     if config is None:
         return None
     from vrouter.config import Config, from_dict
 
     return config if isinstance(config, Config) else from_dict(dict(config))
-
-
-def _take_down(uplinks: list[_Uplink]) -> list[str]:
-    """Take down kernel's ends and TAPs; what could not be removed. Blocks, for many not much longer than for one."""
-    problems = kernel.remove_host_ends([uplink.end for uplink in uplinks if uplink.end is not None])
-    close_taps([uplink.tap for uplink in uplinks if uplink.tap is not None])
-    return problems
 
 
 def machine_identity() -> str:

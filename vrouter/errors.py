@@ -62,8 +62,11 @@ class ConfigError(VrouterError, ValueError):
     """A configuration that is refused; `problems` holds all of its mistakes, sorted by position."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
+        found = list(problems)
+        files = list(dict.fromkeys(problem.file for problem in found))
         # The sort is stable: without positions the order of finding stays.
-        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+        found.sort(key=lambda problem: (files.index(problem.file), problem.line, problem.column))
+        self.problems: tuple[Problem, ...] = tuple(found)
         super().__init__(self.problems)
 
     def __str__(self) -> str:

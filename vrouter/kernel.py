@@ -24,20 +24,20 @@ import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any, Final
 
 from vrouter import kernel_netns
 from vrouter.config.records import HostConfig, HostRoute
+from vrouter.config.records import Interface as Address
 from vrouter.errors import PrivilegeError
 from vrouter.rtnetlink import Link, Rtnetlink
 from vrouter.tap import describe_holders
 
-Address = IPv4Interface | IPv6Interface
-
 FIRST_GROUP: Final = 0x4000_0000
 LAST_GROUP: Final = 0x7FFF_FFFF
 
+_V6: Final = 6
+_IFA_F_NODAD: Final = 0x02
 _RT_SCOPE_LINK = 253  # as ip(8) sets it on a route without a gateway
 _FAMILIES: Final = {4: 2, 6: 10}  # AF_INET, AF_INET6
 _THREADS = 32
@@ -155,7 +155,7 @@ def _setup_here(rtnetlink: Rtnetlink, link: Link, host: HostConfig, mtu: int, gr
         _refuse_taken(rtnetlink, name, "where the process runs")
     with _told(f"TAP {link.name}"):
         rtnetlink.set_link(link.index, name=name if name != link.name else None, mtu=mtu, group=group or None)
-    added = _set_addresses(rtnetlink, link.index, host, f"TAP {link.name}")
+    added = _set_addresses(rtnetlink, link.index, name, host, f"TAP {link.name}")
     return HostEnd(link.name, name, link.index, None, group, () if group else added)
 
 
@@ -172,9 +172,9 @@ def _setup_in_netns(home: Rtnetlink, link: Link, host: HostConfig, netns: str, m
             if moved is None:
                 raise OSError(errno.ENODEV, f"{what}: it vanished on its way")
             try:
-                if kernel_netns.is_marked(there.links()) and all(address.version == 4 for address in host.addresses):
-                    _silence_ipv6(name)
-                _set_addresses(there, moved.index, host, what)
+                if kernel_netns.is_marked(there.links()):
+                    _adjust_ipv6(name, host)
+                _set_addresses(there, moved.index, name, host, what)
             except BaseException:
                 there.delete_link(moved.index)
                 raise
@@ -190,8 +190,11 @@ def _setup_in_netns(home: Rtnetlink, link: Link, host: HostConfig, netns: str, m
     return HostEnd(link.name, name, ifindex, netns, group)
 
 
-def _set_addresses(rtnetlink: Rtnetlink, index: int, host: HostConfig, what: str) -> tuple[Address, ...]:
-    """Addresses, up, routes; the addresses that were not there before."""
+def _set_addresses(rtnetlink: Rtnetlink, index: int, ifname: str, host: HostConfig, what: str) -> tuple[Address, ...]:
+    """Addresses, up, routes; the addresses that were not there before. IPv6 listens to routers where it is to."""
+    if host.autoconf:
+        for key, value in (("accept_ra", "2"), ("autoconf", "1")):
+            _write_setting(ifname, key, value)
     if not host.addresses and not host.routes:
         with _told(what):
             rtnetlink.set_link(index, up=True)
@@ -219,7 +222,10 @@ def _iproute() -> Any:
 
 def _add_address(iproute: Any, index: int, address: Address) -> bool:
     try:
-        iproute.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        request: dict[str, Any] = {"index": index, "address": str(address.ip), "prefixlen": address.network.prefixlen}
+        if address.version == _V6:
+            request["flags"] = _IFA_F_NODAD  # whoever waits for the router may use it at once
+        iproute.addr("add", **request)
     except Exception as error:
         # EEXIST is about this very link; it has the address already.
         if getattr(error, "code", 0) != errno.EEXIST:
@@ -279,10 +285,18 @@ def _refuse_taken(rtnetlink: Rtnetlink, name: str, where: str) -> None:
     raise FileExistsError(errno.EEXIST, f"interface {name} exists already {where}: it is {owner}")
 
 
-def _silence_ipv6(name: str) -> None:
-    """No router solicitations and MLD reports from an end without IPv6; /proc may be read-only, then they are heard."""
-    with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w") as file:
-        file.write("1")
+def _adjust_ipv6(name: str, host: HostConfig) -> None:
+    """In a namespace of ours: an end without IPv6 sends no router solicitations and MLD reports, one with IPv6 does not
+    wait for duplicate address detection. /proc may be read-only, or the kernel without IPv6: then it is as it is."""
+    if host.autoconf or any(one.version == _V6 for one in (*host.addresses, *(route.to for route in host.routes))):
+        _write_setting(name, "accept_dad", "0")
+    else:
+        _write_setting(name, "disable_ipv6", "1")
+
+
+def _write_setting(name: str, key: str, value: str) -> None:
+    with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv6/conf/{name}/{key}", "w") as file:
+        file.write(value)
 
 
 def _has_routers(links: list[Link]) -> bool:

@@ -88,6 +88,9 @@ def run(arguments: Arguments) -> int:
         config = msgspec.structs.replace(config, router=router)
     try:
         uvloop.run(service.serve(config, admin=admin_path(arguments)))
+    except ConfigError as error:  # lines of a file of routes contradict one another
+        print(error, file=sys.stderr)
+        return USAGE
     except PrivilegeError as error:
         raise Failure(PRIVILEGE, str(error), "EPERM") from None
     except OSError as error:

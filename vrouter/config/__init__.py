@@ -6,37 +6,58 @@ warnings: what is allowed, but hardly meant. Nothing here touches the system: wh
 found out later.
 
     reader      TOML, order of the checks, assembly
-    sections    one function per table: keys, types, ranges, what a namespace can be judged by alone
-    references  parents, peers, crossings, kernel names: what needs the whole file
-    values      texts and what they mean          nexthop   is a next hop reachable
+    sections    [router] and [netns.NAME]: keys, types, ranges, what a namespace can be judged by alone; and its parts:
+                devices, bridges, router_adverts, routing, routes_file, multicast
+    references  parents, peers, crossings, kernel names: what needs the whole file; stacking: devices on devices
+    values      texts and what they mean          nexthop   is a next hop reachable; ways: how a route says so
     findings    what was found                    positions where it stands
-    records     the result
+    section     one table     draft  one namespace while it is checked     records  the result
 """
 
 from vrouter.config.reader import device_from_dict, from_dict, load, loads
 from vrouter.config.records import (
+    BridgeConfig,
     Config,
     DeviceConfig,
+    HopConfig,
     HostConfig,
     HostRoute,
+    IngressConfig,
     LogConfig,
+    MrouteConfig,
+    MulticastConfig,
+    NeighborConfig,
     NetnsConfig,
+    NextHopConfig,
     PeerConfig,
+    PortConfig,
+    ProxyConfig,
     RouteConfig,
     RouterConfig,
+    RuleConfig,
 )
 from vrouter.config.values import default_ifname
 
 __all__ = [
+    "BridgeConfig",
     "Config",
     "DeviceConfig",
+    "HopConfig",
     "HostConfig",
     "HostRoute",
+    "IngressConfig",
     "LogConfig",
+    "MrouteConfig",
+    "MulticastConfig",
+    "NeighborConfig",
     "NetnsConfig",
+    "NextHopConfig",
     "PeerConfig",
+    "PortConfig",
+    "ProxyConfig",
     "RouteConfig",
     "RouterConfig",
+    "RuleConfig",
     "default_ifname",
     "device_from_dict",
     "from_dict",

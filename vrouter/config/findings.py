@@ -63,10 +63,11 @@ class Findings:
     def __init__(self) -> None:
         self._problems: list[tuple[Path, At, Path, str, str]] = []
         self._warnings: list[tuple[Path, At, Path, str, str]] = []
+        self._elsewhere: list[Problem] = []
         self._suggestions = SUGGESTIONS
 
     def __len__(self) -> int:
-        return len(self._problems)
+        return len(self._problems) + len(self._elsewhere)
 
     def at_key(self, path: Path, message: str, hint: str = "") -> None:
         """The key itself is wrong."""
@@ -79,6 +80,10 @@ class Findings:
     def missing(self, table: Path, key: str, message: str, hint: str = "") -> None:
         """`table` lacks `key`."""
         self._problems.append((table, At.VALUE, (*table, key), message, hint))
+
+    def in_file(self, filename: str, line: int, message: str, hint: str = "") -> None:
+        """A line of another file that the configuration names is wrong."""
+        self._elsewhere.append(Problem(filename, line, 1, "", message, hint))
 
     def warn(self, path: Path, message: str, hint: str = "") -> None:
         """The value at `path` is allowed, but hardly meant."""
@@ -101,7 +106,7 @@ class Findings:
 
     def problems(self, filename: str, positions: "Positions | None") -> list[Problem]:
         """The mistakes with their places filled in."""
-        return [_placed(finding, filename, positions) for finding in self._problems]
+        return [_placed(finding, filename, positions) for finding in self._problems] + self._elsewhere
 
     def warnings(self, filename: str, positions: "Positions | None") -> list[Problem]:
         """The warnings with their places filled in."""
@@ -110,7 +115,7 @@ class Findings:
     @property
     def any(self) -> bool:
         """Is there anything to report?"""
-        return bool(self._problems or self._warnings)
+        return bool(self._problems or self._warnings or self._elsewhere)
 
 
 def _placed(finding: tuple[Path, At, Path, str, str], filename: str, positions: "Positions | None") -> Problem:

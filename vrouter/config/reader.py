@@ -8,7 +8,8 @@ import os
 import re
 from typing import Any
 
-from vrouter.config import references, sections
+from vrouter.config import devices, references, sections
+from vrouter.config.draft import Draft
 from vrouter.config.findings import Findings
 from vrouter.config.nexthop import Links
 from vrouter.config.records import Config, DeviceConfig, NetnsConfig, RouterConfig
@@ -59,7 +60,7 @@ def device_from_dict(netns: str, name: str, mapping: dict[str, Any]) -> DeviceCo
     ConfigError when it is refused.
     """
     findings = Findings()
-    device = sections.device(findings, ("netns", netns, "dev", name), netns, name, mapping, Links())
+    device = devices.device(findings, ("netns", netns, "dev", name), netns, name, mapping, Links())
     if device is None:
         raise ConfigError(findings.problems(TEXT_NAME, None))
     return device
@@ -71,7 +72,12 @@ def _config(tree: dict[str, Any], filename: str, text: str | None) -> Config:
     top.keys(("router", "netns"))
     settings = top.child("router")
     router = sections.router(settings) if settings is not None else RouterConfig()
-    drafts = {name: sections.netns(findings, ("netns", name), name, content) for name, content in top.children("netns")}
+    given = sections.given_tags(tree)
+    directory = os.path.dirname(filename)
+    drafts = {
+        name: sections.netns(findings, ("netns", name), name, content, given.get(name, {}), directory)
+        for name, content in top.children("netns")
+    }
     references.check(findings, drafts)
     positions = None
     if text is not None and findings.any:
@@ -87,7 +93,7 @@ def _config(tree: dict[str, Any], filename: str, text: str | None) -> Config:
     return Config(router=router, netns=netns, warnings=tuple(warnings), raw=tree)
 
 
-def _place(draft: sections.Draft, drafts: dict[str, sections.Draft], netns: dict[str, NetnsConfig]) -> None:
+def _place(draft: Draft, drafts: dict[str, Draft], netns: dict[str, NetnsConfig]) -> None:
     """Put the namespace behind its parent, which may come later in the file."""
     if draft.path in netns:
         return
@@ -100,7 +106,13 @@ def _place(draft: sections.Draft, drafts: dict[str, sections.Draft], netns: dict
         accept_from=tuple(name for _, name in draft.accept_from or ()),
         sysctl=draft.sysctl,
         devices={name: device for name, device in (draft.devices or {}).items() if device is not None},
+        ingress=tuple(tag for _, tag in draft.ingress),
+        nexthops=tuple(found for found in draft.nexthops.values() if found is not None),
+        rules=tuple(rule for _, rule in draft.rules),
         routes=tuple(route for _, route in draft.routes),
+        routes_file=draft.routes_file,
+        mroutes=tuple(route for _, route in draft.mroutes),
+        multicast=draft.multicast,
     )
 
 

@@ -4,11 +4,10 @@ Expects the drafts of all namespaces, each judged alone. What is broken in itsel
 reason to report again whoever refers to it.
 """
 
-from ipaddress import IPv4Network
-
+from vrouter.config import stacking
+from vrouter.config.draft import Draft
 from vrouter.config.findings import Findings, Path
-from vrouter.config.records import DeviceConfig, PeerConfig
-from vrouter.config.sections import Draft
+from vrouter.config.records import DeviceConfig, Network, PeerConfig
 from vrouter.stack.base.names import check_path, parent_of
 
 _LO = DeviceConfig(name="lo", kind="lo")  # is always there
@@ -24,6 +23,7 @@ def check(findings: Findings, drafts: dict[str, Draft]) -> None:
         for name, device in (draft.devices or {}).items():
             if device is not None and device.peer is not None:
                 _peer(findings, drafts, draft, name, device.peer)
+    stacking.check(findings, drafts)
     _crossings(findings, drafts)
     _kernel_ends(findings, drafts)
 
@@ -96,11 +96,10 @@ def _crossings(findings: Findings, drafts: dict[str, Draft]) -> None:
     """A short-cut's target exists, and should accept the source; each pair of namespaces is warned of once."""
     warned = set()
     for draft in drafts.values():
-        for path, route in draft.routes:
-            target = route.netns
-            if target is None or target == draft.path:
-                continue
-            place = (*path, "netns")
+        for filename, line, target in draft.file_crossings:
+            if target not in drafts or target == draft.path:
+                findings.in_file(filename, line, f"there is no namespace {target!r}, or it is this one")
+        for place, target in draft.crossings:
             if not _exists(findings, drafts, draft.path, place, target):
                 continue
             accepted = drafts[target].accept_from
@@ -114,13 +113,16 @@ def _crossings(findings: Findings, drafts: dict[str, Draft]) -> None:
                     f"{target!r} does not accept {draft.path!r}, so these packets will be dropped (CROSSING_DENIED)",
                     f'add "{entry}" to accept_from of [netns.{_key(target)}]',
                 )
+        for path, route in draft.mroutes:
+            if route.iif.startswith("@"):
+                _exists(findings, drafts, draft.path, (*path, "iif"), route.iif[1:])
 
 
 def _kernel_ends(findings: Findings, drafts: dict[str, Draft]) -> None:
     """A kernel name is unique where the process opens TAPs, and again in the namespace that an end is moved to; there
     the routes of several ends must not be the same either."""
     names: dict[tuple[str | None, str | None], str] = {}
-    routes: dict[tuple[str, IPv4Network], str] = {}
+    routes: dict[tuple[str, Network], str] = {}
     for draft in drafts.values():
         for name, device in (draft.devices or {}).items():
             if device is None or device.kind != "tap":

@@ -95,6 +95,16 @@ class Section:
             return default
         return value
 
+    def optional_number(self, key: str, low: int, high: int) -> int | None:
+        """An integer from `low` to `high`, None when it is not given."""
+        before = len(self.findings)
+        value = self.number(key, low, high, low)
+        return value if key in self.table and len(self.findings) == before else None
+
+    def optional_choice(self, key: str, names: tuple[C, ...]) -> C | None:
+        """One of `names`, None when it is not given."""
+        return self.choice(key, names, names[0]) if key in self.table else None
+
     def choice(self, key: str, names: tuple[C, ...], default: C, later: Collection[str] = ()) -> C:
         """One of `names`; those of `later` are understood, but nothing does them yet."""
         value = self.get(key, str)
@@ -129,7 +139,7 @@ class Section:
 
     def texts(self, key: str) -> Iterator[tuple[int, str]]:
         """The strings of an array with their indices."""
-        for index, value in enumerate(self._array(key)):
+        for index, value in enumerate(self.array(key)):
             if isinstance(value, str):
                 yield index, value
             else:
@@ -140,7 +150,7 @@ class Section:
         if isinstance(self.table.get(key), dict):
             self.wrong(key, "must be an array of tables, not a table", hint)
             return
-        for index, value in enumerate(self._array(key)):
+        for index, value in enumerate(self.array(key)):
             section = table(self.findings, (*self.path, key, index), value)
             if section is not None:
                 yield index, section
@@ -160,7 +170,18 @@ class Section:
             else:
                 self.findings.at_key((*self.path, key, str(name)), "a key must be a string")
 
-    def _array(self, key: str) -> list[Any] | tuple[Any, ...]:
+    def parsed_texts(self, key: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+        """What `parse` makes of the strings of an array, without those that it refuses."""
+        found = []
+        for index, text in self.texts(key):
+            try:
+                found.append(parse(text))
+            except Refused as refused:
+                self.findings.at_value((*self.path, key, index), refused.message, refused.hint)
+        return tuple(found)
+
+    def array(self, key: str) -> list[Any] | tuple[Any, ...]:
+        """The elements of an array; none when it is not given or no array."""
         value = self.table.get(key, ())
         if isinstance(value, list | tuple):
             return value

@@ -9,7 +9,7 @@ taken over. What is no socket is never removed.
 
 Expects: a running loop, and a router that has started.
 Sets:    the socket, its lock file, perhaps its directory; all are gone after `Server.close`.
-Next:    `connection` reads requests, `endpoints` answers them.
+Next:    `connection` reads requests, `dispatch` answers them.
 
 Read first: unix(7), flock(2).
 """
@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from vrouter.control.connection import Connection, Limits, Request, Response, refused_response
-from vrouter.control.endpoints import Dispatcher
+from vrouter.control.dispatch import Dispatcher
 from vrouter.control.errors import Refused, refusal
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Server:
         host, _, port = address.rpartition(":")
         accept = self._acceptor(Dispatcher(self.router, public=True))
         try:
-            listener = await asyncio.start_server(accept, host, int(port), backlog=_BACKLOG)
+            listener = await asyncio.start_server(accept, host.strip("[]"), int(port), backlog=_BACKLOG)
         except OSError as error:
             text = f"metrics cannot listen at {address}: {os.strerror(error.errno or errno.EIO).lower()}"
             raise OSError(error.errno, text) from None
@@ -98,7 +98,7 @@ class Server:
                 writer.transport.abort()
                 return
             answer = self._answering(dispatcher)
-            connection = Connection(reader, writer, answer, self.limits, self._closing)
+            connection = Connection(reader, writer, answer, self.limits, self._closing, dispatcher.streams)
             full = len(clients) >= self.limits.connections
             text = f"more than {self.limits.connections} connections"
             work = connection.refuse(Refused(503, "EUSERS", text)) if full else connection.serve()
