@@ -253,7 +253,7 @@ def host(section: Section, own: tuple[Interface, ...]) -> HostConfig | None:
 def host_routes(section: Section, index: int, links: Links, dev: str) -> list[HostRoute]:
     """One of `routes` of a host; without `via` its prefix is on the link, and "default" one of each family."""
     section.keys(HOST_ROUTE_KEYS)
-    via, _ = next_hop(section, links, dev)
+    via, _ = next_hop(section, links, None, link=dev)
     src = own_source(section, links)
     found = destinations(section, links, (via, src), 254, 0, f"the destination of routes[{index}]")
     if "via" not in section:

@@ -4,10 +4,12 @@ Expects the drafts of all namespaces, each judged alone. What is broken in itsel
 reason to report again whoever refers to it.
 """
 
+from collections.abc import Iterator
+
 from vrouter.config import stacking
 from vrouter.config.draft import Draft
 from vrouter.config.findings import Findings, Path
-from vrouter.config.records import DeviceConfig, Network, PeerConfig
+from vrouter.config.records import DeviceConfig, HostRoute, Network, PeerConfig
 from vrouter.stack.base.names import check_path, parent_of
 
 _LO = DeviceConfig(name="lo", kind="lo")  # is always there
@@ -137,11 +139,25 @@ def _kernel_ends(findings: Findings, drafts: dict[str, Draft]) -> None:
                 moved = (host.netns, host.ifname or device.ifname)
                 _claim(findings, (*where, "host", "ifname"), names, moved, owner)
             if host.netns is not None:
-                for index, route in enumerate(host.routes):
+                told: set[int] = set()
+                for index, route in _entries(host.routes):
                     holder = routes.setdefault((host.netns, route.to), owner)
-                    if holder != owner:
+                    if holder != owner and index not in told:
+                        told.add(index)
                         place = (*where, "host", "routes", index, "to")
                         findings.at_value(place, f"the host of {holder} has a route to '{route.to}' in {host.netns!r}")
+
+
+def _entries(routes: tuple[HostRoute, ...]) -> Iterator[tuple[int, HostRoute]]:
+    """The routes of a host with the places of their tables: a "default" of both families is one table."""
+    index = -1
+    before: HostRoute | None = None
+    for route in routes:
+        both = before is not None and before.to.version < route.to.version and not before.to.prefixlen
+        if not both or route.to.prefixlen or route.via is not None or before is None or before.via is not None:
+            index += 1
+        before = route
+        yield index, route
 
 
 def _claim(

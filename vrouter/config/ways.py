@@ -44,9 +44,10 @@ def destinations(
 
 
 def next_hop(
-    section: Section, links: Links, dev: str | None, *, onlink: bool = False
+    section: Section, links: Links, dev: str | None, *, onlink: bool = False, link: str | None = None
 ) -> tuple[Address | None, str | None]:
-    """(`via`, its device): the zone of a link-local one names the device, unless `dev` does."""
+    """(`via`, its device): the zone of a link-local one names the device, unless `dev` does, or there is but one, the
+    `link`."""
     found = section.parsed("via", values.gateway)
     if found is None:
         return None, dev
@@ -54,8 +55,9 @@ def next_hop(
     if zone and dev is not None and zone != dev:
         section.wrong("via", f"its zone is {zone!r}, and the device {dev!r}")
         return None, dev
-    links.check(section.findings, section.at("via"), via, dev or zone or None, onlink=onlink)
-    return via, dev or zone or None
+    dev = dev or zone or (link if via.is_link_local and via.version == V6 else None)
+    links.check(section.findings, section.at("via"), via, dev, onlink=onlink)
+    return via, dev
 
 
 def own_source(section: Section, links: Links) -> Address | None:

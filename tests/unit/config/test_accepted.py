@@ -242,7 +242,7 @@ dev = "lan"
 """
     routes = loads(text).netns["red"].routes
     assert [str(route.via) for route in routes] == ["10.0.1.254", "10.0.2.1", "10.0.2.1", "None"]
-    assert {route.table for route in routes} == {"main"}
+    assert {route.table for route in routes} == {254}
 
 
 def test_the_kernels_end_reaches_a_gateway_by_an_earlier_route() -> None:

@@ -130,7 +130,7 @@ VALUES = [
     # devices
     (
         "[netns.red.dev.lan]\nkind = ▸'tapp'",
-        "netns.red.dev.lan.kind: must be tap or veth, not 'tapp' (did you mean 'tap'?)",
+        "netns.red.dev.lan.kind: must be tap, veth, vlan or bridge, not 'tapp' (did you mean 'tap'?)",
     ),
     ("[netns.red.dev.lan]\nmtu = ▸67", "netns.red.dev.lan.mtu: must be 68 to 65521, not 67"),
     ("[netns.red.dev.lan]\nmtu = ▸65522", "netns.red.dev.lan.mtu: must be 68 to 65521, not 65522"),
@@ -278,7 +278,7 @@ VALUES = [
     ),
     (
         route("to = 'default'\nvia = '10.0.1.9'\ntype = ▸'blackhol'"),
-        "netns.red.route[0].type: must be unicast, blackhole, unreachable or prohibit, not 'blackhol'"
+        "netns.red.route[0].type: must be unicast, blackhole, unreachable, prohibit or throw, not 'blackhol'"
         " (did you mean 'blackhole'?)",
     ),
     (
@@ -298,11 +298,11 @@ VALUES = [
         route("to = 'default'\nnetns = ▸'../blue'"),
         "netns.red.route[0].netns: '../blue' climbs above the top of the namespaces",
     ),
-    (route("to = 'default'\nvia = ▸'10:0:1:9'"), "netns.red.route[0].via: '10:0:1:9' is not an IPv4 address"),
+    (route("to = 'default'\nvia = ▸'10:0:1:9'"), "netns.red.route[0].via: '10:0:1:9' is not an IPv6 address"),
     ("[router]\nadmin = ▸'/run/\\u0000'".replace("'", '"'), "router.admin: a path has no NUL character"),
     (
-        route("to = '10.9.1.1'\ndev = 'lan'\n[[netns.red.route]]\nto = 'default'\nvia = ▸'10.9.1.1'"),
-        "netns.red.route[1].via: '10.9.1.1' is on no connected network (connected: 10.0.1.0/24 of 'lan')",
+        route("to = 'default'\nvia = ▸'10.9.1.1'\n[[netns.red.route]]\nto = '10.9.1.1'\ndev = 'lan'"),
+        "netns.red.route[0].via: '10.9.1.1' is on no connected network (connected: 10.0.1.0/24 of 'lan')",
     ),
     (
         "[netns.red.dev.lo]\naddresses = ['10.0.3.1/24']\n[[netns.red.route]]\nto = 'default'\nvia = ▸'10.0.3.2'",
@@ -334,7 +334,7 @@ MISSING = [
     ),
     (
         RED + "▸[[netns.red.route]]\nto = 'default'",
-        "netns.red.route[0]: a route needs via, dev or netns (or type = blackhole, unreachable or prohibit)",
+        "netns.red.route[0]: a route needs via, dev or netns (or type = blackhole, unreachable, prohibit or throw)",
     ),
     (
         "[netns.red]\n▸[netns.red.dev.up]\nkind = 'veth'",
