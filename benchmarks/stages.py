@@ -177,7 +177,7 @@ def _stages() -> list[Stage]:
         stage("route lookup, own address", "local(own) or main(own)", "pass", 0, 1, 1, 0, 0),
         stage("forwarding allowed", "forwards(ns, pkt)", "pass", 1, 0, 0, 2, 2),
         stage("route short-cut", cross, leave_work, 0, 0, 0, 1, 0),
-        stage("MTU", "exceeds_mtu(pkt, route, wan)", "pass", 1, 0, 0, 1, 2),
+        stage("MTU", "exceeds_mtu(ip, pkt, route, wan)", "pass", 1, 0, 0, 1, 2),
         stage("TTL and checksum", "decrement(pkt)", "buf[l3 + 8 : l3 + 12] = ttl_word; pkt.ttl = 64", 1, 0, 0, 1, 2),
         stage("UDP input, and reading the socket", deliver, "dgram.end = dgram_end", 0, 1, 0, 0, 0),
         stage("ICMP input and reply", "icmp_input(ip, echo, now)", "pass", 0, 0, 1, 0, 0),

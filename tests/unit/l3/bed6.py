@@ -11,6 +11,7 @@ from vrouter.stack.base.rng import Rng
 from vrouter.stack.base.timers import TimerHeap
 from vrouter.stack.device import Address, Device
 from vrouter.stack.l3.ipv6_input import ipv6_input
+from vrouter.stack.l3.source6 import select_source6
 from vrouter.stack.sysctl import DEFAULT_NS, NsConf
 
 HERE = "2001:db8:1::1"
@@ -42,6 +43,7 @@ class Ip:
         self.owners: dict[int, Address] = {}
         self.zeros: dict[int, int] = {}
         self.idents: list[tuple[int, int, int]] = []
+        self.answered: list[int] = []
 
     def own(self, text: str, dev: Device | None = None, length: int = 64, state: str = "preferred") -> Address:
         """Give a device (`lan`) an address in use."""
@@ -54,6 +56,12 @@ class Ip:
 
     def is_local(self, address: int) -> bool:
         return address in self.owners
+
+    def select_source(self, dev: Device, dst: int) -> int:
+        return select_source6(self, dev, dst)
+
+    def note_answer(self, dst: int) -> None:
+        self.answered.append(dst)
 
     def next_ident(self, src: int, dst: int, proto: int) -> int:
         self.idents.append((src, dst, proto))

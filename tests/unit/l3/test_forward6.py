@@ -72,7 +72,7 @@ def test_what_the_next_link_does_not_take_is_told(ns: Netns, route_mtu: int, siz
     pkt = packet(ns, size=size)
     route = ns.ip6.main.lookup(pkt.dst)
     assert pkt.flags & DONT_FRAGMENT
-    assert exceeds_mtu(pkt, route, route.dev) == told
+    assert exceeds_mtu(ns.ip6, pkt, route, route.dev) == told
 
 
 def gateway_of(ns: Netns, src: str, dst: str) -> int:

@@ -84,11 +84,20 @@ def test_a_link_local_asker_is_answered_on_his_link() -> None:
 
 
 def test_one_of_many_answers_from_an_address_of_its_own() -> None:
-    """RFC 4443 4.2: a request to a group or an anycast address is answered from a unicast address."""
+    """RFC 4443 4.2: a request to a group or an anycast address is answered from a unicast address of the device."""
     ip = ours()
     ip.zeros[parse_ipv6("2001:db8:1::")] = 1
-    assert given(ip, QUERY, dst=GROUP).src == 0
-    assert given(ip, QUERY, dst="2001:db8:1::").src == 0
+    assert given(ip, QUERY, dst=GROUP).src == parse_ipv6(HERE)
+    assert given(ip, QUERY, dst="2001:db8:1::").src == parse_ipv6(HERE)
+
+
+def test_long_answers_are_known() -> None:
+    """RFC 8201 4: what a Packet Too Big may be about though no socket sent it: more than every link takes."""
+    ip = ours()
+    given(ip, ICMPv6EchoRequest(data=bytes(1232)))
+    assert ip.answered == []
+    given(ip, ICMPv6EchoRequest(data=bytes(1233)))
+    assert ip.answered == [parse_ipv6(THERE)]
 
 
 @pytest.mark.parametrize(

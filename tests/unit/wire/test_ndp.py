@@ -58,14 +58,19 @@ class TestEveryMessage:
             make.nd_mtu(1500) + make.nd_option(99, bytes(6), length=0),
             bytes((99,)),
             bytes((99, 1, 0, 0, 0, 0, 0)),
-            make.nd_option(1, bytes(14)),
-            make.nd_option(2, bytes(14)),
             make.nd_option(99) * (ndp_options.MAX_OPTIONS + 1),
         ],
     )
     def test_has_options_of_right_lengths(self, kind, options):
-        """Section 4.6: length 0 and overruns discard the message; so do another link's addresses and too many."""
+        """Section 4.6: length 0 and overruns discard the message; so do too many."""
         assert parse(messages(options)[kind - 133]) is None
+
+    def test_has_a_link_layer_address_of_ethernet(self, kind):
+        """Section 4.6.1: another link's address discards the message, in the option that this message has a use for;
+        the other one is not looked at, whatever it is (6.1.1, 6.1.2, 7.1.1, 7.1.2, 8.1)."""
+        used, other = (1, 2) if kind < 136 else (2, 1)
+        assert parse(messages(make.nd_option(used, bytes(14)))[kind - 133]) is None
+        assert parse(messages(make.nd_option(other, bytes(14)))[kind - 133]) == parse(messages()[kind - 133])
 
     def test_may_have_unknown_options(self, kind):
         """Section 4.6: they are ignored; so are as many as are allowed."""

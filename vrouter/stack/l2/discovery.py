@@ -265,7 +265,7 @@ class Discovery:
         if conf.accept_ra_pinfo:
             for prefix in ra.prefixes:
                 if prefix.on_link and not is_link_local6(prefix.prefix) and prefix.prefix >> 120 != 0xFF:
-                    key = prefix.prefix, prefix.length
+                    key = prefix.network, prefix.length
                     _note(host.prefixes, key, until(now, prefix.valid), now, MAX_PREFIXES)
                 if prefix.autonomous and conf.autoconf:
                     host.slaac.advertised(prefix, now)

@@ -62,7 +62,7 @@ from vrouter.stack.l2.answer_rate import spend
 from vrouter.stack.l2.dad import USABLE, Dad
 from vrouter.stack.l2.discovery import Discovery
 from vrouter.stack.l2.ndp_message import frame_source, is_station, message
-from vrouter.stack.l2.neighbour import REACHABLE, STALE
+from vrouter.stack.l2.neighbour import FAILED, REACHABLE, STALE
 from vrouter.stack.l2.router_advert import Advertiser, RaConf
 from vrouter.stack.l2.slaac import NO_ADDRESS, link_local_address
 from vrouter.stack.wire import icmpv6
@@ -194,13 +194,15 @@ class Ndp:
         owner = self.owner(dev, target)
         if owner is not None:
             claimant = mac or frame_source(pkt)
-            if owner.state == "conflict" or claimant in self.ns.macs:
-                return _NOT_ON_LINK  # known already; or an echo of our own
+            # Known already; or an echo of our own, which never says so of an address that is tentative: another station
+            # with our MAC does (RFC 4862 appendix A).
+            if owner.state == "conflict" or (owner.state != "tentative" and claimant in self.ns.macs):
+                return _NOT_ON_LINK
             self.dad.advertised(owner, claimant, now)
             return 0
         table = self.ns.neigh6
         neigh = table.get(dev, target)
-        if neigh is None:
+        if neigh is None or neigh.state is FAILED:  # who did not answer in time is unknown again (RFC 4861 7.3.3)
             return _NOT_ON_LINK
         if neigh.header is None and mac is None:
             return _NOT_ON_LINK  # nothing that could be used
@@ -364,6 +366,7 @@ class Ndp:
         was, neigh.router = neigh.router, is_router
         if was and not is_router:
             self.hosts.router_left(neigh.dev, neigh.addr, now)
+            self.ns.ip6.gateway_left(neigh.addr)
 
     # -- what changes --------------------------------------------------------------------------------------------------
 
@@ -428,6 +431,9 @@ class Ndp:
         """An address was taken away; it is not in ``dev.addresses`` any more."""
         self.dad.stop(address)
         self.hosts.address_removed(address)
+        advertiser = self.advertisers.get(address.dev)
+        if advertiser is not None:
+            advertiser.source_removed(address.address, now)
         self._refresh(address.dev, now)
 
     def became_usable(self, address: Address, now: int) -> None:

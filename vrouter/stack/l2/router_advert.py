@@ -182,6 +182,7 @@ class Advertiser:
         "last",
         "ndp",
         "sent",
+        "source",
         "timer",
         "told",
         "told_at",
@@ -198,6 +199,7 @@ class Advertiser:
         self.active = False
         self.sent = 0  # since it became active, or what it tells changed
         self.finals = 0  # still to be sent with a lifetime of 0
+        self.source = 0  # from which the last one came
         self.last = -MIN_DELAY_BETWEEN_RAS  # when one was last sent
         self.told: dict[tuple[int, int], RaPrefix] = {}  # by (prefix, length), as last sent
         self.withdrawn: dict[tuple[int, int], tuple[RaPrefix, int]] = {}  # and until when they are valid
@@ -229,8 +231,14 @@ class Advertiser:
             self.active = True
             self.finals = 0
             self._soon(now)
-        elif self._current() != self.told:
+        elif self._current() != self.told or (self.sent and self._source() != self.source):
             self._soon(now)
+
+    def source_removed(self, address: int, now: int) -> None:
+        """The device lost an address. If it was the one by which hosts know this router, they are told that there is
+        none of that name any more (RFC 4861 6.2.8), once, since it is not to be used longer than that."""
+        if self.active and self.sent and address == self.source and self.dev.ready:
+            self._send(now, final=True, source=address)
 
     def solicited(self, now: int) -> None:
         """A valid router solicitation came in (RFC 4861 6.2.6)."""
@@ -331,10 +339,10 @@ class Advertiser:
         self.withdrawn = {key: entry for key, entry in self.withdrawn.items() if key not in current and entry[1] > now}
         self.told = current
 
-    def _send(self, now: int, *, final: bool = False) -> None:
+    def _send(self, now: int, *, final: bool = False, source: int = 0) -> None:
         """RFC 4861 6.2.3: one message, or as many as the options need."""
         self.last = now
-        source = self._source()
+        self.source = source = source or self._source()
         if final:
             messages = [self._empty(0)]
         else:
@@ -344,7 +352,7 @@ class Advertiser:
             self.ndp.send(message(self.dev, source, ALL_NODES6, value))
 
     def _messages(self, now: int) -> list[wire.RouterAdvertisement]:
-        conf, room = self.conf, self.dev.mtu - HEADER_LEN - _FIXED
+        conf, room = self.conf, self.ndp.ns.ip6.link_mtu(self.dev) - HEADER_LEN - _FIXED
         messages: list[wire.RouterAdvertisement] = []
         left = 0
 
@@ -402,9 +410,9 @@ class Advertiser:
             if mine and theirs and mine != theirs:
                 found.append(name)
         for prefix in ra.prefixes:
-            one = self.told.get((prefix.prefix, prefix.length))
+            one = self.told.get((prefix.network, prefix.length))
             if one is not None and (one.valid, one.preferred) != (prefix.valid, prefix.preferred):
-                found.append(format_prefix(prefix.prefix, prefix.length, V6))
+                found.append(format_prefix(prefix.network, prefix.length, V6))
         return found
 
 

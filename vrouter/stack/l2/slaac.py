@@ -92,7 +92,7 @@ class Slaac:
 
     def advertised(self, option: Prefix, now: int) -> None:
         """A prefix for autonomous configuration was advertised (RFC 4862 5.5.3)."""
-        prefix = option.prefix
+        prefix = option.network
         if is_link_local6(prefix) or prefix >> 120 == 0xFF or option.preferred > option.valid:
             return
         if option.length != 128 - ID_BITS:

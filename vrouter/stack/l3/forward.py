@@ -45,10 +45,10 @@ def broadcasts(pkt: Packet, route: Route) -> bool:
     return bool(iif.conf4.bc_forwarding and iif.conf4.forwarding)
 
 
-def exceeds_mtu(pkt: Packet, route: Route, dev: Device) -> int:
+def exceeds_mtu(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
     """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4, RFC
     8200 5). IPv6 input has marked every packet as one that must not be cut."""
-    mtu = min(route.mtu or dev.mtu, dev.mtu)
+    mtu = ip.route_mtu(route, dev)
     return mtu if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT else 0
 
 

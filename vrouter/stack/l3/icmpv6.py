@@ -128,7 +128,11 @@ def _echo(ip: IpState, pkt: Packet) -> int | Packet:
     if conf.v6.echo_ignore_all or (group and conf.v6.echo_ignore_multicast) or (anycast and conf.echo_ignore_anycast):
         return _ICMP_IGNORED
     reply = answer(pkt, group or anycast)
+    if not reply.src and pkt.iif is not None and pkt.iif.kind != "crossing":  # of the device by which it was asked
+        reply.src = ip.select_source(pkt.iif, pkt.src)
     reply.buf[reply.start] = icmpv6.ECHO_REPLY
+    if ipv6.HEADER_LEN + reply.end - reply.start > ipv6.MIN_MTU:
+        ip.note_answer(reply.dst)
     return reply
 
 

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from vrouter.stack.l3.icmp_error import IcmpLimiter
     from vrouter.stack.l3.reassembly import Reassembler
     from vrouter.stack.netns import Netns
+    from vrouter.stack.wire.icmp import QuotedPacket
 
 MAX_EXCEPTIONS: Final = 1024
+MAX_ANSWERS: Final = 256
 USABLE: Final = ("preferred", "deprecated")  # states of addresses in use
 IDENTS: Final = 256  # counters of identifications, shared by all peers
 
@@ -63,6 +65,7 @@ class IpState(RoutingTables):
         "_rivals",
         "_sources",
         "_waiting",
+        "answers",
         "bits",
         "broadcasts",
         "codec",
@@ -84,6 +87,7 @@ class IpState(RoutingTables):
         self.bits = codec.bits
         self.group_floor, self.group_top = codec.group_floor, codec.group_top
         self.exceptions: dict[int, PathException] = {}
+        self.answers: dict[int, None] = {}  # to whom long answers were sent that no socket knows of, the newest last
         self._order = 0  # how many addresses there have been
         self.clear()
         self.limiter: IcmpLimiter | None = None  # made with the first error message
@@ -119,6 +123,11 @@ class IpState(RoutingTables):
     def link_mtu(self, dev: Device) -> int:
         """The largest packet that `dev` sends, in bytes."""
         return dev.mtu
+
+    def route_mtu(self, route: Route, dev: Device) -> int:
+        """The largest packet that goes by `route`, which leads by `dev`."""
+        mtu = self.link_mtu(dev)
+        return route.mtu if 0 < route.mtu < mtu else mtu
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -416,9 +425,7 @@ class IpState(RoutingTables):
 
     def path_mtu(self, route: Route, dst: int, now: int) -> int:
         """The largest packet that the path to `dst` is known to take, in bytes (RFC 1191 3)."""
-        mtu = MAX_PACKET if route.dev is None else self.link_mtu(route.dev)
-        if route.mtu:
-            mtu = min(route.mtu, mtu)
+        mtu = route.mtu or MAX_PACKET if route.dev is None else self.route_mtu(route, route.dev)
         if self.exceptions:
             known = self.exception(dst, now)
             if known is not None and known.mtu:
@@ -449,6 +456,27 @@ class IpState(RoutingTables):
         known = self.exceptions.get(dst)
         if known is not None and known.gateway == gateway:
             del self.exceptions[dst]
+
+    def gateway_left(self, gateway: int) -> None:
+        """A neighbour is no router any more: what redirects sent by way of it goes by its route again (RFC 4861
+        7.3.3). To itself it is no gateway."""
+        for dst, known in list(self.exceptions.items()):
+            if known.gateway == gateway != dst:
+                known.gateway = -1
+                if not known.mtu:
+                    del self.exceptions[dst]
+
+    def note_answer(self, dst: int) -> None:
+        """An answer was sent to `dst` that some path may not take whole; nobody but `is_answer` will know of it."""
+        self.answers.pop(dst, None)
+        if len(self.answers) >= MAX_ANSWERS:
+            del self.answers[next(iter(self.answers))]
+        self.answers[dst] = None
+
+    def is_answer(self, quoted: QuotedPacket) -> bool:
+        """Whether a packet that an error quotes can be one that `note_answer` was told of (RFC 8201 4: only what was
+        sent is believed)."""
+        return quoted.dst in self.answers and quoted.proto == self.codec.icmp_proto
 
     def learn_mtu(self, dst: int, mtu: int, now: int) -> None:
         """A Fragmentation Needed or Packet Too Big told the MTU of the path to `dst` (RFC 1191 3, RFC 8201 4). It only

@@ -172,8 +172,8 @@ class Inward(Multicast):
             return
         tell = udp_error if quoted.proto == PROTO_UDP else ping_error if quoted.proto == codec.icmp_proto else None
         known = tell is not None and tell(ns, quoted, news.type, news.code, news.info, now, pkt.src, ip.family)
-        if known and (news.type, news.code) == codec.errors[TOO_BIG]:
-            ip.learn_mtu(quoted.dst, news.info, now)  # RFC 5927 7.1: only about what a socket here sent
+        if (news.type, news.code) == codec.errors[TOO_BIG] and (known or ip.is_answer(quoted)):
+            ip.learn_mtu(quoted.dst, news.info, now)  # RFC 5927 7.1, RFC 8201 4: only about what was sent from here
 
     def forward(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """RFC 1812 5.2.1.2: TTL, MTU, redirect, FORWARD, out."""
@@ -182,7 +182,7 @@ class Inward(Multicast):
         if pkt.ttl <= 1:
             self.tell(ns, ip, pkt, TTL_EXCEEDED, 0, now)
             return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
-        mtu = exceeds_mtu(pkt, route, dev)
+        mtu = exceeds_mtu(ip, pkt, route, dev)
         if mtu:
             self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
             ns.stats[ip.codec.frag_fails] += 1
@@ -202,7 +202,7 @@ class Inward(Multicast):
         if pkt.flags & IP_OPTIONS and pkt.family == V4:
             options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
         ns.stats[ip.codec.forw] += 1
-        return self.send(ns, ip, pkt, dev, min(route.mtu or dev.mtu, dev.mtu), now, group=route.type == fib.BROADCAST)
+        return self.send(ns, ip, pkt, dev, ip.route_mtu(route, dev), now, group=route.type == fib.BROADCAST)
 
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""

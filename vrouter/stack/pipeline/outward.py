@@ -180,7 +180,7 @@ class Outward:
                 ns.stats[_CONSUMED] += 1  # RFC 1112 6.1: TTL 0 stays on this host
                 return None
             pkt.nexthop = pkt.dst
-            return self.send(ns, ip, pkt, dev, dev.mtu, now, group=True)
+            return self.send(ns, ip, pkt, dev, ip.link_mtu(dev), now, group=True)
         via = ip.first_hop(route, pkt.dst, now)
         pkt.nexthop = pkt.dst if via < 0 else via
         return self.send(ns, ip, pkt, dev, ip.path_mtu(route, pkt.dst, now), now)

@@ -22,6 +22,8 @@ from vrouter.stack.wire import icmpv6
 from vrouter.stack.wire.buffer import Buffer
 from vrouter.stack.wire.ndp_options import (
     MEDIUM,
+    SOURCE_LINK_LAYER,
+    TARGET_LINK_LAYER,
     NameServers,
     Nat64Prefix,
     Options,
@@ -38,11 +40,12 @@ HOP_LIMIT = 255  # of every message, so that none comes from beyond the link
 _ROUTER = Struct("!BBHII")
 
 
-def _read(buf: Buffer, off: int, end: int, fixed: int) -> tuple[bytes, Options] | None:
-    """The ``fixed`` bytes behind the checksum and the options behind those; None when the message is invalid."""
+def _read(buf: Buffer, off: int, end: int, fixed: int, used: int = SOURCE_LINK_LAYER) -> tuple[bytes, Options] | None:
+    """The ``fixed`` bytes behind the checksum and the options behind those, of which `used` tells a link-layer address
+    in this message; None when the message is invalid."""
     if off < 0 or end > len(buf) or end - off < 4 + fixed or buf[off + 1]:
         return None
-    options = parse_options(bytes(buf[off + 4 + fixed : end]))
+    options = parse_options(bytes(buf[off + 4 + fixed : end]), used)
     return None if options is None else (bytes(buf[off + 4 : off + 4 + fixed]), options)
 
 
@@ -174,7 +177,7 @@ class NeighbourAdvertisement:
     @staticmethod
     def parse(buf: Buffer, off: int, end: int) -> NeighbourAdvertisement | None:
         """The message in ``buf[off:end]``, or None."""
-        read = _read(buf, off, end, 20)
+        read = _read(buf, off, end, 20, TARGET_LINK_LAYER)
         if read is None:
             return None
         flags, target = read[0][0], int.from_bytes(read[0][4:], "big")
@@ -207,7 +210,7 @@ class Redirect:
     @staticmethod
     def parse(buf: Buffer, off: int, end: int) -> Redirect | None:
         """The message in ``buf[off:end]``, or None."""
-        read = _read(buf, off, end, 36)
+        read = _read(buf, off, end, 36, TARGET_LINK_LAYER)
         if read is None:
             return None
         target, destination = int.from_bytes(read[0][4:20], "big"), int.from_bytes(read[0][20:], "big")

@@ -1,8 +1,8 @@
 """Options of neighbour discovery: one value for each kind, and the parsing of the list that ends every message.
 
 Expects: any bytes. An option of length 0, one that runs over the end, a link-layer address that is none of Ethernet's,
-and more than ``MAX_OPTIONS`` make the whole list malformed (RFC 4861 section 4.6). Options of an unknown kind, and
-those whose own fields cannot be right, are passed over.
+and more than ``MAX_OPTIONS`` make the whole list malformed (RFC 4861 section 4.6). Options of an unknown kind, those
+that the message has no use for, and those whose own fields cannot be right, are passed over.
 
 Lifetimes are in seconds; ``INFINITE`` is what it says.
 
@@ -74,6 +74,11 @@ class Prefix:
     on_link: bool = True
     autonomous: bool = True
     router_address: bool = False
+
+    @property
+    def network(self) -> int:
+        """The prefix alone, also of a whole address: what lies behind the length means nothing to it."""
+        return self.prefix & mask(self.length, 128)
 
     def encode(self) -> bytes:
         """The option's 32 bytes."""
@@ -179,24 +184,26 @@ class Options:
         return out
 
 
-def parse_options(data: bytes) -> Options | None:
-    """The options that are all of ``data``, or None when the list is malformed."""
+def parse_options(data: bytes, used: int = 0) -> Options | None:
+    """The options that are all of ``data``, or None when the list is malformed. `used` is the link-layer address option
+    that the message has a use for: one of another length spoils it, the other kind is only passed over (RFC 4861 6.1.1
+    and its like)."""
     options, at, count = Options(), 0, 0
     while at < len(data):
         end = at + data[at + 1] * 8 if len(data) - at >= 8 else at
         count += 1
-        if end == at or end > len(data) or count > MAX_OPTIONS or not _note(options, data[at:end]):
+        if end == at or end > len(data) or count > MAX_OPTIONS or not _note(options, data[at:end], used):
             return None
         at = end
     return options
 
 
-def _note(options: Options, raw: bytes) -> bool:
+def _note(options: Options, raw: bytes, used: int) -> bool:
     """Keeps one option if it is known and right; False when it spoils the message."""
     kind = raw[0]
     if kind == SOURCE_LINK_LAYER or kind == TARGET_LINK_LAYER:
         if len(raw) != 8:
-            return False
+            return kind != used
         if kind == SOURCE_LINK_LAYER:
             options.source_mac = options.source_mac or raw[2:]
         else:
