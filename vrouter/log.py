@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from vrouter.stack.base.addresses import format_address, format_mac
+from vrouter.stack.base.addresses import BITS, V4, V6, format_address, format_mac
 from vrouter.stack.base.events import EventKind
 
 if TYPE_CHECKING:
@@ -197,7 +197,9 @@ def _console() -> tuple[Any, ...]:
 def _shown(key: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return format_mac(value)
-    return format_address(value) if key == "address" and isinstance(value, int) else value
+    if key == "address" and isinstance(value, int):
+        return format_address(value, V6 if value >> BITS[V4] else V4)
+    return value
 
 
 def _to_json(line: dict[str, Any], **_: Any) -> bytes:

@@ -18,20 +18,28 @@ from vrouter.stack.base.addresses import format_ipv6, link_local_of
 
 NUMBER, TEXT, YES = int, str, bool
 MAYBE = (str, type(None))
+MAYBE_NUMBER = (int, type(None))
 # DESIGN: "JSON of `show` and the API", field by field.
 FIELDS: dict[str, dict[str, Any]] = {
     "netns": {"netns": TEXT, "kind": TEXT, "devices": NUMBER, "accept_from": list},
     "devices": {
         "netns": TEXT, "dev": TEXT, "ifindex": NUMBER, "kind": TEXT, "ifname": MAYBE, "mac": TEXT, "mtu": NUMBER,
         "state": TEXT, "error": TEXT, "offload": YES, "rx_packets": NUMBER, "tx_packets": NUMBER, "rx_bytes": NUMBER,
-        "tx_bytes": NUMBER, "rx_drops": NUMBER, "tx_drops": NUMBER,
+        "tx_bytes": NUMBER, "rx_drops": NUMBER, "tx_drops": NUMBER, "parent": MAYBE, "vid": MAYBE_NUMBER,
+        "protocol": MAYBE, "master": MAYBE,
     },
-    "addresses": {"netns": TEXT, "dev": TEXT, "address": TEXT, "scope": TEXT, "state": TEXT},
-    "neighbors": {"netns": TEXT, "dev": TEXT, "address": TEXT, "mac": MAYBE, "state": TEXT, "age_ns": NUMBER},
+    "addresses": {
+        "netns": TEXT, "dev": TEXT, "address": TEXT, "scope": TEXT, "state": TEXT, "family": TEXT, "origin": TEXT,
+        "valid_ns": MAYBE_NUMBER, "preferred_ns": MAYBE_NUMBER,
+    },
+    "neighbors": {
+        "netns": TEXT, "dev": TEXT, "address": TEXT, "mac": MAYBE, "state": TEXT, "age_ns": NUMBER, "router": YES,
+    },
     "routes": {
         "netns": TEXT, "to": TEXT, "via": MAYBE, "dev": MAYBE, "target_netns": MAYBE, "type": TEXT, "metric": NUMBER,
-        "table": TEXT, "proto": TEXT, "scope": TEXT, "src": MAYBE, "mtu": (int, type(None)),
-        "advmss": (int, type(None)), "onlink": YES, "nhid": (int, type(None)), "nexthops": (list, type(None)),
+        "table": TEXT, "proto": TEXT, "scope": TEXT, "src": MAYBE, "mtu": MAYBE_NUMBER,
+        "advmss": MAYBE_NUMBER, "onlink": YES, "nhid": MAYBE_NUMBER, "nexthops": (list, type(None)),
+        "expires_ns": MAYBE_NUMBER, "pref": MAYBE,
     },
     "crossings": {
         "netns": TEXT, "from": TEXT, "to": TEXT, "kind": TEXT, "accepted": YES, "packets": NUMBER, "bytes": NUMBER,
@@ -158,7 +166,7 @@ async def test_devices_are_made_set_moved_and_removed() -> None:
         for key in ("netns", "self"):  # no key of a device, however it may be called inside
             wrong = await client.ask("POST", "/v1/netns/blue/devices", {**body, "name": "r", key: "red"})
             assert wrong.error == (400, "EINVAL", f"netns.blue.dev.r.{key}: unknown key")
-        later = await client.ask("POST", "/v1/netns/blue/devices", {"name": "r", "kind": "bridge"})
+        later = await client.ask("POST", "/v1/netns/blue/devices", {"name": "r", "kind": "vxlan"})
         assert later.error[:2] == (422, "EOPNOTSUPP")
         down = await client.ask("PATCH", "/v1/netns/blue/devices/p", {"up": False, "mtu": 1400})
         assert (down.status, down.json["state"], down.json["mtu"]) == (200, "down", 1400)
@@ -182,6 +190,7 @@ async def test_addresses_routes_and_neighbours_come_and_go() -> None:
         made = await client.ask("POST", f"{ns}/addresses", {"dev": "w", "address": "10.5.0.2/24"})
         assert made.json == {
             "netns": "red", "dev": "w", "address": "10.5.0.2/24", "scope": "global", "state": "preferred",
+            "family": "inet", "origin": "static", "valid_ns": None, "preferred_ns": None,
         }  # fmt: skip
         assert (await client.ask("POST", f"{ns}/addresses", {"dev": "w", "address": "10.5.0.2/24"})).status == 409
         route = await client.ask("POST", f"{ns}/routes", {"to": "10.9.0.0/16", "via": "10.5.0.1", "metric": 7})
@@ -191,6 +200,7 @@ async def test_addresses_routes_and_neighbours_come_and_go() -> None:
                 "netns": "red", "to": "10.9.0.0/16", "via": "10.5.0.1", "dev": "w", "target_netns": None,
                 "type": "unicast", "metric": 7, "table": "main", "proto": "static", "scope": "global", "src": None,
                 "mtu": None, "advmss": None, "onlink": False, "nhid": None, "nexthops": None,
+                "expires_ns": None, "pref": None,
             },
         )  # fmt: skip
         found = await client.ask("GET", f"{ns}/route?to=10.9.1.1")
@@ -257,7 +267,7 @@ WRONG = [
     ("PUT", "/v1/netns", {}, 405, "EOPNOTSUPP", "/v1/netns knows GET, HEAD, not PUT"),
     ("GET", "/v1/netns/red", None, 405, "EOPNOTSUPP", "/v1/netns/red knows POST, PATCH, DELETE, not GET"),
     ("POST", "/v1/netns/grey", None, 411, "EINVAL", "POST /v1/netns/{netns} needs a body with its length"),
-    ("GET", "/v1/routes?net=red", None, 400, "EINVAL", "unknown parameter 'net': there are netns"),
+    ("GET", "/v1/routes?net=red", None, 400, "EINVAL", "unknown parameter 'net': there are netns, family, table"),
     ("GET", "/healthz?x=1", None, 400, "EINVAL", "unknown parameter 'x': it takes none"),
     ("GET", "/v1/routes?netns=", None, 400, "EINVAL", "parameter 'netns' is empty"),
     ("GET", "/v1/routes?netns=red&netns=blue", None, 400, "EINVAL", "parameter 'netns' is given twice"),
@@ -351,7 +361,7 @@ def test_openapi_describes_the_table_of_endpoints() -> None:
         in_path = [one["name"] for one in parameters if one["in"] == "path" and one["required"]]
         assert in_path == re.findall(r"\{(\w+)\}", endpoint.path)
         assert [one["name"] for one in parameters if one["in"] == "query"] == [one.name for one in endpoint.query]
-        assert ("requestBody" in operation) is (endpoint.body is not None)
+        assert ("requestBody" in operation) is (endpoint.body is not None or endpoint.pieces != "")
         success = operation["responses"][str(endpoint.status)]
         assert ("content" in success) is (endpoint.status != 204)
         assert list(success.get("content", {})) == ([] if endpoint.status == 204 else [endpoint.media])
@@ -422,7 +432,12 @@ async def test_metrics_say_what_the_records_say() -> None:
         assert found["vrouter_ready"] == {"": 1}
         assert found["vrouter_sockets"] == {'netns="red",proto="udp"': 1}
         assert found["vrouter_neighbors"]['netns="red",state="REACHABLE"'] == 1
-        assert found["vrouter_routes"]['netns="red"'] == 2
+        assert found["vrouter_routes"]['netns="red",family="inet"'] == 2
+        for what in ("rules", "groups"):
+            assert sum(found[f"vrouter_{what}"].values()) == len(getattr(records, what)(router))
+        for family in ("inet", "inet6"):
+            count = sum(row["family"] == family and row["netns"] == "red" for row in records.addresses(router))
+            assert found["vrouter_addresses"][f'netns="red",family="{family}",state="preferred"'] == count
         assert found["vrouter_stat_total"]['netns="red",name="IcmpOutEchos"'] == 1
         assert found["process_resident_memory_bytes"][""] > 1_000_000
         assert found["process_cpu_seconds_total"][""] > 0

@@ -5,7 +5,9 @@ Sets:    nothing that outlives the connection.
 Next:    `endpoints` answers.
 
 A request has to be there whole within `request_s` of its first byte, and the next one within `idle_s`; head and body
-have a largest size. An answer is one piece or a stream. A stream ends when its source does, when the client goes, when
+have a largest size. Where `streams` says so, the body is handed over piece by piece as it comes instead (``pieces``):
+however large, no more than one piece of it is held, and each has to come within `request_s`. An answer is one piece or
+a stream. A stream ends when its source does, when the client goes, when
 the server closes, or when the client has not taken a piece for `write_s`. It is the last answer of its connection.
 
 Read first: RFC 9112 (messages), RFC 9110 section 15 (status codes).
@@ -37,6 +39,7 @@ class Limits:
     connections: int = 64
     head_bytes: int = 16384
     body_bytes: int = 1 << 20
+    stream_bytes: int = 1 << 30
     idle_s: float = 30.0
     request_s: float = 10.0
     write_s: float = 10.0
@@ -45,12 +48,19 @@ class Limits:
 
 @dataclass(slots=True)
 class Request:
-    """A request as it came: the target is not decoded yet. `body` is None when there was none."""
+    """A request as it came: the target is not decoded yet. `body` is None when there was none, or where it comes in
+    `pieces`."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
+
+    @property
+    def with_body(self) -> bool:
+        """Whether the head announces a body."""
+        return "content-length" in self.headers or "transfer-encoding" in self.headers
 
 
 @dataclass(slots=True)
@@ -74,12 +84,14 @@ class Connection:
         answer: Callable[[Request], Awaitable[Response]],
         limits: Limits,
         closing: asyncio.Event,
+        streams: Callable[[str, str], bool] = lambda method, target: False,
     ) -> None:
         self.reader = reader
         self.writer = writer
         self.answer = answer
         self.limits = limits
         self.closing = closing
+        self.streams = streams
         self.busy = False  # an answer is being made or sent
         self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         writer.transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
@@ -140,8 +152,12 @@ class Connection:
             return False
         self.busy = True
         response = await self.answer(request)
+        if request.pieces is not None:
+            await request.pieces.aclose()
         await self._send(response, head_only=request.method == "HEAD")
         self.busy = False
+        if request.pieces is not None and self.http.their_state is not h11.DONE:
+            await self._linger()  # it was refused before all of it had come
         return response.stream is None and self.http.our_state is h11.DONE and self.http.their_state is h11.DONE
 
     # -- in ---------------------------------------------------------------------------------------------------------
@@ -177,7 +193,10 @@ class Connection:
                     raise Refused(431, "EMSGSIZE", f"the head has more than {self.limits.head_bytes} bytes")
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 request = Request(event.method.decode(), event.target.decode("latin-1"), headers)
-                await self._read_body(request)
+                if self.streams(request.method, request.target):
+                    request.pieces = self._pieces(request)
+                else:
+                    await self._read_body(request)
                 return request
         except TimeoutError:
             raise Refused(408, "ETIMEDOUT", "the request did not come in time") from None
@@ -193,24 +212,38 @@ class Connection:
             await _cancelled(read, closing)
 
     async def _read_body(self, request: Request) -> None:
-        with_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-        size, limit = 0, self.limits.body_bytes
-        announced = request.headers.get("content-length", "")
+        pieces = [piece async for piece in self._body(request, self.limits.body_bytes)]
+        request.body = b"".join(pieces) if request.with_body else None
+
+    async def _body(self, request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+        """What the body is made of. Refused for one of more than `limit` bytes."""
+        announced, size = request.headers.get("content-length", ""), 0
         if announced.isdigit() and int(announced) > limit:
             raise Refused(413, "EMSGSIZE", f"the body has more than {limit} bytes")
-        pieces: list[bytes] = []
         while True:
             event = await self._event()
             if isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > limit:
                     raise Refused(413, "EMSGSIZE", f"the body has more than {limit} bytes")
-                pieces.append(bytes(event.data))
+                yield bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                request.body = b"".join(pieces) if with_body else None
                 return
             else:
                 raise ConnectionResetError("the client closed in the middle of a request")
+
+    async def _pieces(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The same, with as much time for each piece as another request has for the whole."""
+        async with contextlib.aclosing(self._body(request, self.limits.stream_bytes)) as body:
+            while True:
+                try:
+                    async with asyncio.timeout(self.limits.request_s):
+                        piece = await anext(body)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise Refused(408, "ETIMEDOUT", "the request did not come in time") from None
+                yield piece
 
     # -- out --------------------------------------------------------------------------------------------------------
 

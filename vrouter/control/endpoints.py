@@ -4,85 +4,66 @@ In a path, the name of a namespace is one segment: its own slashes are written `
 (``/v1/netns/red%2Fweb/devices``), so that no child's name can be taken for a part of the API. Other names are
 percent-encoded as usual. Names count from the top.
 
-Next: `reading`, `changing`, `streaming` and `metrics` do what the table says.
+Next: `dispatch` finds the endpoint of a request; `reading`, `changing`, `links`, `addressing`, `routing`, `streaming`
+and `metrics` do what the table says.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from typing import Any, Final
 
-import msgspec
+from vrouter.control import addressing, bodies, changing, links, metrics, reading, routing, schema
+from vrouter.control.endpoint import EVENT_STREAM, LINES, PCAPNG, ROUTE_LINES, TEXT, Endpoint, Kind, Parameter
 
-from vrouter.control import changing, metrics, reading, schema
-from vrouter.control.call import Call
-from vrouter.control.connection import JSON, Request, Response
-from vrouter.control.errors import Refused
-
-if TYPE_CHECKING:
-    from vrouter.appliance import Router
-
-PCAPNG: Final = "application/x-pcapng"
-EVENT_STREAM: Final = "text/event-stream"
-LINES: Final = "application/x-ndjson"
-TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class Kind(enum.Enum):
-    """What a parameter in the query is."""
-
-    TEXT = "string"
-    NUMBER = "integer"
-    FLAG = "boolean"
-
-
-class Parameter(NamedTuple):
-    """One parameter of the query."""
-
-    name: str
-    kind: Kind
-    text: str
-    required: bool = False
-
-
-Handler = Callable[["Router", Any], "Awaitable[Any] | Any"]
-
-
-class Endpoint(NamedTuple):
-    """One method of one path. `answer` is what it answers with (None: nothing), `body` what it has to be told."""
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    answer: Any = None
-    body: Any = None
-    query: tuple[Parameter, ...] = ()
-    status: int = 200
-    media: str = JSON
-    public: bool = False
-    """Answered by the TCP listener, too."""
-
-
-_NETNS = Parameter("netns", Kind.TEXT, "only this namespace, by its path from the top")
-_COUNT = Parameter("count", Kind.NUMBER, "end after so many packets")
 _NS = "/v1/netns/{netns}"
+_ONE_DEV = f"{_NS}/devices/{{dev}}"
+_NETNS = Parameter("netns", Kind.TEXT, "only this namespace, by its path from the top")
+_FAMILY = Parameter("family", Kind.NUMBER, "only IPv4 (4) or IPv6 (6)", allowed=(4, 6))
+_COUNT = Parameter("count", Kind.NUMBER, "end after so many packets")
 _DEV = Parameter("dev", Kind.TEXT, "the device")
+_ADDRESS = Parameter("address", Kind.TEXT, "the address", required=True)
+_TABLE = Parameter("table", Kind.TEXT, "a table's number or name (main)")
 _TO = Parameter("to", Kind.TEXT, 'a prefix, or "default"', required=True)
 
 
-def _show(what: str, record: type, summary: str) -> Endpoint:
-    return Endpoint("GET", f"/v1/{what}", reading.show(what), summary, list[record], query=(_NETNS,))  # type: ignore[valid-type] # a record of the table
+def _text(name: str, text: str) -> Parameter:
+    return Parameter(name, Kind.TEXT, text)
 
 
-ENDPOINTS: Final = (
+def _number(name: str, text: str) -> Parameter:
+    return Parameter(name, Kind.NUMBER, text)
+
+
+def _show(what: str, record: type, summary: str, *query: Parameter) -> Endpoint:
+    return Endpoint("GET", f"/v1/{what}", reading.show(what), summary, list[record], query=(_NETNS, *query))  # type: ignore[valid-type] # a record of the table
+
+
+_SHOWN: Final = (
     _show("netns", schema.NetnsRecord, "Namespaces."),
     _show("devices", schema.DeviceRecord, "Devices with their counters."),
-    _show("addresses", schema.AddressRecord, "Addresses."),
-    _show("routes", schema.RouteRecord, "Routes of the main table."),
-    _show("neighbors", schema.NeighborRecord, "Neighbours."),
+    _show("addresses", schema.AddressRecord, "Addresses.", _FAMILY),
+    Endpoint(
+        "GET",
+        "/v1/routes",
+        reading.routes,
+        f"Routes of one table. Many come piece by piece; with `Accept: {LINES}`, one in a line.",
+        list[schema.RouteRecord],
+        query=(_NETNS, _FAMILY, _TABLE._replace(text='a table\'s number or name (main), or "all"')),
+    ),
+    _show("rules", schema.RuleRecord, "Rules, in the order in which they are asked.", _FAMILY),
+    _show("nexthops", schema.NextHopObjectRecord, "Next-hop objects.", _FAMILY),
+    _show("neighbors", schema.NeighborRecord, "Neighbours.", _FAMILY),
+    _show("routers", schema.RouterRecord, "Default routers, as they were learned."),
+    _show("adverts", schema.AdvertRecord, "What devices advertise as routers."),
+    _show("groups", schema.GroupRecord, "Groups that namespaces are members of.", _FAMILY),
+    _show("listeners", schema.ListenerRecord, "Members of groups that queriers heard of.", _FAMILY),
+    _show("queriers", schema.QuerierRecord, "Who asks for members of groups."),
+    _show("mroutes", schema.MrouteRecord, "Multicast routes.", _FAMILY),
+    _show("bridges", schema.BridgeRecord, "Bridges and their spanning trees."),
+    _show("ports", schema.PortRecord, "Ports of bridges, with their VLANs."),
+    _show("fdb", schema.FdbRecord, "Where bridges know stations to be."),
+    _show("mdb", schema.MdbRecord, "Groups that are wanted at ports of bridges.", _FAMILY),
+    _show("vlans", schema.VlanRecord, "Devices that are a VLAN of another."),
     _show("sockets", schema.SocketRecord, "Sockets."),
     _show("crossings", schema.CrossingRecord, "Ways between namespaces."),
     _show("drops", schema.DropRecord, "What was dropped, by reason; frames without a namespace under `-`."),
@@ -98,13 +79,16 @@ ENDPOINTS: Final = (
             _NETNS,
             _DEV,
             _COUNT,
-            Parameter("snaplen", Kind.NUMBER, "bytes kept of each frame (65535)"),
-            Parameter("filter", Kind.TEXT, "for example `udp port 53 and not host 10.0.0.1`"),
+            _number("snaplen", "bytes kept of each frame (65535)"),
+            _text("filter", "for example `udp port 53 and not host 10.0.0.1`"),
         ),
     ),
-    Endpoint("POST", _NS, changing.add_netns, "Make a namespace.", schema.NetnsRecord, schema.AddNetns, status=201),
+)
+
+_NAMESPACES: Final = (
+    Endpoint("POST", _NS, changing.add_netns, "Make a namespace.", schema.NetnsRecord, bodies.AddNetns, status=201),
     Endpoint(
-        "PATCH", _NS, changing.set_netns, "Change who may cross into a namespace.", schema.NetnsRecord, schema.SetNetns
+        "PATCH", _NS, changing.set_netns, "Change who may cross into a namespace.", schema.NetnsRecord, bodies.SetNetns
     ),
     Endpoint(
         "DELETE",
@@ -115,100 +99,12 @@ ENDPOINTS: Final = (
         status=204,
     ),
     Endpoint(
-        "POST",
-        f"{_NS}/devices",
-        changing.add_device,
-        "Make a device.",
-        schema.DeviceRecord,
-        schema.AddDevice,
-        status=201,
-    ),
-    Endpoint(
-        "PATCH",
-        f"{_NS}/devices/{{dev}}",
-        changing.set_device,
-        "Set a device up or down, or its MTU.",
-        schema.DeviceRecord,
-        schema.SetDevice,
-    ),
-    Endpoint("DELETE", f"{_NS}/devices/{{dev}}", changing.remove_device, "Remove a device.", status=204),
-    Endpoint(
-        "POST",
-        f"{_NS}/devices/{{dev}}/move",
-        changing.move_device,
-        "Move a device to another namespace.",
-        schema.DeviceRecord,
-        schema.MoveDevice,
-    ),
-    Endpoint(
-        "POST",
-        f"{_NS}/addresses",
-        changing.add_address,
-        "Add an address.",
-        schema.AddressRecord,
-        schema.AddAddress,
-        status=201,
-    ),
-    Endpoint(
-        "DELETE",
-        f"{_NS}/addresses",
-        changing.del_address,
-        "Remove an address.",
-        query=(
-            _DEV._replace(required=True),
-            Parameter("address", Kind.TEXT, "with its prefix length", required=True),
-        ),
-        status=204,
-    ),
-    Endpoint(
-        "POST", f"{_NS}/routes", changing.add_route, "Add a route.", schema.RouteRecord, schema.AddRoute, status=201
-    ),
-    Endpoint(
-        "DELETE",
-        f"{_NS}/routes",
-        changing.del_route,
-        "Remove the first route that fits.",
-        query=(
-            _TO,
-            Parameter("via", Kind.TEXT, "its gateway"),
-            _DEV,
-            Parameter("netns", Kind.TEXT, "the namespace that it leads into"),
-            Parameter("metric", Kind.NUMBER, "its metric"),
-        ),
-        status=204,
-    ),
-    Endpoint(
-        "GET",
-        f"{_NS}/route",
-        reading.route,
-        "Which way a packet from here takes.",
-        schema.RouteAnswer,
-        query=(Parameter("to", Kind.TEXT, "an address", required=True),),
-    ),
-    Endpoint(
-        "POST",
-        f"{_NS}/neighbors",
-        changing.add_neighbor,
-        "Add a permanent neighbour.",
-        schema.NeighborRecord,
-        schema.AddNeighbor,
-        status=201,
-    ),
-    Endpoint(
-        "DELETE",
-        f"{_NS}/neighbors",
-        changing.del_neighbor,
-        "Remove one neighbour, or without `address` all that are not permanent.",
-        query=(_DEV, Parameter("address", Kind.TEXT, "its address; needs `dev`")),
-        status=204,
-    ),
-    Endpoint(
         "GET",
         f"{_NS}/sysctl",
         reading.sysctl,
         "Settings under their Linux names.",
         dict[str, int | str],
-        query=(Parameter("name", Kind.TEXT, "only this one"),),
+        query=(_text("name", "only this one"),),
     ),
     Endpoint(
         "PATCH",
@@ -224,8 +120,263 @@ ENDPOINTS: Final = (
         changing.ping,
         f"Ping from a namespace. With `Accept: {LINES}` each reply comes as a line when it is there, the summary last.",
         schema.PingResult,
-        schema.Ping,
+        bodies.Ping,
     ),
+)
+
+_LINKS: Final = (
+    Endpoint(
+        "POST", f"{_NS}/devices", links.add_device, "Make a device.", schema.DeviceRecord, bodies.AddDevice, status=201
+    ),
+    Endpoint(
+        "PATCH",
+        _ONE_DEV,
+        links.set_device,
+        "Change a device: state, MTU, MAC address, master, and what it is as a bridge or a port.",
+        schema.DeviceRecord,
+        bodies.SetDevice,
+    ),
+    Endpoint("DELETE", _ONE_DEV, links.remove_device, "Remove a device.", status=204),
+    Endpoint(
+        "POST",
+        f"{_ONE_DEV}/move",
+        links.move_device,
+        "Move a device to another namespace.",
+        schema.DeviceRecord,
+        bodies.MoveDevice,
+    ),
+    Endpoint(
+        "POST",
+        f"{_ONE_DEV}/vlans",
+        links.add_vlans,
+        "Make a port, or a bridge itself, a member of VLANs.",
+        schema.MembershipRecord,
+        bodies.AddVlans,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_ONE_DEV}/vlans",
+        links.del_vlans,
+        "Take VLANs from a port, or from a bridge itself.",
+        query=(Parameter("vid", Kind.TEXT, "a number, or a range such as 10-20", required=True),),
+        status=204,
+    ),
+    Endpoint(
+        "PUT",
+        f"{_ONE_DEV}/ra",
+        addressing.set_ra,
+        "Advertise at a device, with the keys of `[netns.NETNS.dev.DEV.ra]` in a configuration file.",
+        schema.AdvertRecord,
+        dict[str, Any],
+    ),
+    Endpoint("DELETE", f"{_ONE_DEV}/ra", addressing.del_ra, "Advertise no more.", status=204),
+    Endpoint(
+        "PATCH",
+        f"{_ONE_DEV}/querier",
+        routing.set_querier,
+        "Ask who listens to groups at a device, or cease to.",
+        list[schema.QuerierRecord],
+        bodies.SetQuerier,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/ingress",
+        links.add_ingress,
+        "Give a tag of a device to another namespace.",
+        schema.VlanRecord,
+        bodies.AddIngress,
+        status=201,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/fdb",
+        links.add_fdb,
+        "Say at which port of a bridge a station is.",
+        schema.FdbRecord,
+        bodies.AddFdb,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/fdb",
+        links.del_fdb,
+        "Forget where a station is.",
+        query=(
+            Parameter("mac", Kind.TEXT, "its address", required=True),
+            Parameter("dev", Kind.TEXT, "the bridge, or a port of it", required=True),
+            _number("vlan", "only in this VLAN"),
+        ),
+        status=204,
+    ),
+)
+
+_ADDRESSES: Final = (
+    Endpoint(
+        "POST",
+        f"{_NS}/addresses",
+        addressing.add_address,
+        "Add an address.",
+        schema.AddressRecord,
+        bodies.AddAddress,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/addresses",
+        addressing.del_address,
+        "Remove an address.",
+        query=(_DEV._replace(required=True), _ADDRESS._replace(text="with its prefix length")),
+        status=204,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/neighbors",
+        addressing.add_neighbor,
+        "Add a permanent neighbour.",
+        schema.NeighborRecord,
+        bodies.AddNeighbor,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/neighbors",
+        addressing.del_neighbor,
+        "Remove one neighbour, or without `address` all that are not permanent.",
+        query=(_DEV, _text("address", "its address; needs `dev`"), _FAMILY),
+        status=204,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/proxies",
+        addressing.add_proxy,
+        "Answer for an IPv6 address in its owner's place.",
+        schema.NeighborRecord,
+        bodies.AddProxy,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/proxies",
+        addressing.del_proxy,
+        "Answer for it no more.",
+        query=(_DEV._replace(required=True), _ADDRESS),
+        status=204,
+    ),
+)
+
+_ROUTES: Final = (
+    Endpoint(
+        "POST", f"{_NS}/routes", routing.add_route, "Add a route.", schema.RouteRecord, bodies.AddRoute, status=201
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/routes",
+        routing.del_route,
+        "Remove the first route that fits.",
+        query=(
+            _TO,
+            _text("via", "its gateway"),
+            _DEV,
+            _text("netns", "the namespace that it leads into"),
+            _number("metric", "its metric"),
+            _TABLE,
+            _text("type", "its type"),
+            _number("nhid", "the next-hop object that it has"),
+        ),
+        status=204,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/routes/load",
+        routing.load_routes,
+        "Load many routes at once, from lines as for `ip -batch`: all of them, or with a wrong line none.",
+        schema.LoadResult,
+        query=(Parameter("replace", Kind.FLAG, "in the place of the static routes of their tables"),),
+        pieces=ROUTE_LINES,
+    ),
+    Endpoint(
+        "GET",
+        f"{_NS}/route",
+        reading.route,
+        "Which way a packet from here takes, or with `iif` one that came in there.",
+        schema.RouteAnswer,
+        query=(
+            Parameter("to", Kind.TEXT, "an address", required=True),
+            _text("from", "its source address"),
+            _text("iif", "the device that it came in by"),
+            _text("oif", "the device that it has to leave by"),
+            _number("mark", "its mark"),
+        ),
+    ),
+    Endpoint("POST", f"{_NS}/rules", routing.add_rule, "Add a rule.", schema.RuleRecord, bodies.AddRule, status=201),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/rules",
+        routing.del_rule,
+        "Remove the first rule that has what is given.",
+        query=(
+            _text("family", "inet or inet6"),
+            _number("priority", "its priority"),
+            _text("from", "the prefix of the source"),
+            _text("to", "the prefix of the destination"),
+            _text("iif", "the device that packets came in by"),
+            _text("oif", "the device that sockets are bound to"),
+            _text("mark", "MARK or MARK/MASK"),
+            _text("tos", "type of service"),
+            Parameter("invert", Kind.FLAG, "what does not fit"),
+            _TABLE._replace(text="the table that is asked"),
+            _text("action", "blackhole, unreachable, prohibit, nop"),
+            _number("goto", "the priority of the next rule"),
+            _number("suppress_prefixlength", "prefixes of this length and less do not count"),
+        ),
+        status=204,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/nexthops",
+        routing.add_nexthop,
+        "Make a next-hop object, or change it.",
+        schema.NextHopObjectRecord,
+        bodies.AddNextHop,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/nexthops",
+        routing.del_nexthop,
+        "Remove a next-hop object and the routes by it.",
+        query=(Parameter("id", Kind.NUMBER, "its number", required=True),),
+        status=204,
+    ),
+    Endpoint(
+        "POST",
+        f"{_NS}/mroutes",
+        routing.add_mroute,
+        "Forward to a group.",
+        schema.MrouteRecord,
+        bodies.AddMroute,
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        f"{_NS}/mroutes",
+        routing.del_mroute,
+        "Forward to a group no more.",
+        query=(Parameter("group", Kind.TEXT, "the group", required=True), _text("source", "its source (any)")),
+        status=204,
+    ),
+    Endpoint(
+        "PATCH",
+        f"{_NS}/multicast",
+        routing.set_multicast,
+        "The IGMP and MLD proxy, and multicast DNS between links.",
+        body=bodies.SetMulticast,
+        status=204,
+    ),
+)
+
+_ROUTER: Final = (
     Endpoint(
         "GET", "/events", reading.events, "What changes, as server-sent events.", media=EVENT_STREAM, query=(_NETNS,)
     ),
@@ -238,132 +389,4 @@ ENDPOINTS: Final = (
     ),
 )  # fmt: skip
 
-
-class _Node:
-    """A position in the tree of paths: methods that end here, and what may follow."""
-
-    __slots__ = ("children", "methods", "name", "parameter")
-
-    def __init__(self) -> None:
-        self.methods: dict[str, Endpoint] = {}
-        self.children: dict[str, _Node] = {}
-        self.parameter: _Node | None = None
-        self.name = ""
-
-
-class Dispatcher:
-    """Finds the endpoint of a request, checks what it was told, and makes its result an answer."""
-
-    def __init__(self, router: Router, *, public: bool = False) -> None:
-        self.router = router
-        self.encode = msgspec.json.Encoder().encode
-        self.top = _Node()
-        for endpoint in ENDPOINTS:
-            if endpoint.public or not public:
-                self._place(endpoint)
-
-    def _place(self, endpoint: Endpoint) -> None:
-        node = self.top
-        for segment in endpoint.path[1:].split("/"):
-            if segment.startswith("{"):
-                if node.parameter is None:
-                    node.parameter = _Node()
-                node = node.parameter
-                node.name = segment[1:-1]
-            else:
-                node = node.children.setdefault(segment, _Node())
-        node.methods[endpoint.method] = endpoint
-
-    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
-        """The endpoint of `method` and `path`, and the names in the path. Refused 404, 405."""
-        node, found = self.top, {}
-        for segment in path[1:].split("/") if path.startswith("/") else ("",):
-            child = node.children.get(segment)
-            if child is None and node.parameter is not None and segment:
-                child = node.parameter
-                found[child.name] = _decoded(segment)
-            if child is None:
-                raise Refused(404, "ENOENT", f"there is no {path} here; /openapi.json has all paths")
-            node = child
-        endpoint = node.methods.get("GET" if method == "HEAD" else method)
-        if endpoint is not None:
-            return endpoint, found
-        if not node.methods:
-            raise Refused(404, "ENOENT", f"there is no {path} here; /openapi.json has all paths")
-        allowed = ", ".join([*node.methods, *(["HEAD"] if "GET" in node.methods else [])])
-        text = f"{path} knows {allowed}, not {method}"
-        raise Refused(405, "EOPNOTSUPP", text, ((b"Allow", allowed.encode()),))
-
-    async def answer(self, request: Request) -> Response:
-        """The answer to a request; exceptions of a handler go to the caller."""
-        path, _, query = request.target.partition("?")
-        endpoint, names = self.find(request.method, path)
-        body, raw = _body(endpoint, request.body)
-        call = Call(names, _query(endpoint, query), body, raw, request.headers)
-        result = endpoint.handler(self.router, call)
-        if isinstance(result, Awaitable):
-            result = await result
-        if isinstance(result, Response):
-            return result
-        if hasattr(result, "aclose"):
-            return Response(endpoint.status, media=endpoint.media, stream=result)
-        if endpoint.status == 204:
-            return Response(204)
-        data = result.encode() if isinstance(result, str) else self.encode(result)
-        return Response(endpoint.status, data, endpoint.media)
-
-
-def _decoded(text: str) -> str:
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        raise Refused(400, "EINVAL", f"{text!r} is not UTF-8 behind its percent signs") from None
-
-
-def _query(endpoint: Endpoint, text: str) -> dict[str, Any]:
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict") if text else []
-    except ValueError:
-        raise Refused(400, "EINVAL", "the query is malformed") from None
-    known = {parameter.name: parameter for parameter in endpoint.query}
-    values: dict[str, Any] = dict.fromkeys(known)
-    for name, value in pairs:
-        parameter = known.get(name)
-        if parameter is None:
-            there_are = f"there are {', '.join(known)}" if known else "it takes none"
-            raise Refused(400, "EINVAL", f"unknown parameter {name!r}: {there_are}")
-        if values[name] is not None:
-            raise Refused(400, "EINVAL", f"parameter {name!r} is given twice")
-        values[name] = _value(parameter, value)
-    for parameter in endpoint.query:
-        if parameter.required and values[parameter.name] is None:
-            raise Refused(400, "EINVAL", f"parameter {parameter.name!r} is missing")
-    return values
-
-
-def _value(parameter: Parameter, text: str) -> Any:
-    if parameter.kind is Kind.NUMBER:
-        if not (text.isascii() and text.isdigit() and len(text) <= 18):
-            raise Refused(400, "EINVAL", f"parameter {parameter.name!r} is a number, not {text!r}")
-        return int(text)
-    if parameter.kind is Kind.FLAG:
-        if text not in ("true", "false"):
-            raise Refused(400, "EINVAL", f"parameter {parameter.name!r} is true or false, not {text!r}")
-        return text == "true"
-    if not text:
-        raise Refused(400, "EINVAL", f"parameter {parameter.name!r} is empty")
-    return text
-
-
-def _body(endpoint: Endpoint, data: bytes | None) -> tuple[Any, Any]:
-    if endpoint.body is None:
-        if data:
-            raise Refused(400, "EINVAL", f"{endpoint.method} {endpoint.path} takes no body")
-        return None, None
-    if data is None:
-        raise Refused(411, "EINVAL", f"{endpoint.method} {endpoint.path} needs a body with its length")
-    try:
-        raw = msgspec.json.decode(data)
-        return msgspec.convert(raw, endpoint.body), raw
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refused(400, "EINVAL", f"the body: {error}") from None
+ENDPOINTS: Final = (*_SHOWN, *_NAMESPACES, *_LINKS, *_ADDRESSES, *_ROUTES, *_ROUTER)

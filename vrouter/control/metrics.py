@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vrouter import __version__, records
+from vrouter.stack.base.addresses import V4, V6
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -62,23 +63,86 @@ def families(router: Router) -> Iterator[tuple[Family, Iterable[Sample]]]:
     for name, column, text in _CROSSING:
         samples = (({"from": row["from"], "to": row["to"], "kind": row["kind"]}, row[column]) for row in crossings)
         yield Family(f"vrouter_crossing_{name}_total", "counter", text), samples
+    yield from _tables(router)
     yield (
-        Family("vrouter_routes", "gauge", "Routes of the main table."),
-        (({"netns": path}, len(ns.ip4.main)) for path, ns in router.stack.namespaces.items()),
+        Family("vrouter_addresses", "gauge", "Addresses, by what became of conflict detection."),
+        _counted(router, records.addresses(router), "netns", "family", "state"),
     )
     yield (
         Family("vrouter_neighbors", "gauge", "Neighbours, by state."),
         _counted(router, records.neighbors(router), "netns", "state"),
     )
     yield (
+        Family("vrouter_learned_routers", "gauge", "Default routers that were learned, by state."),
+        _counted(router, records.routers(router), "netns", "dev", "state"),
+    )
+    yield (
         Family("vrouter_sockets", "gauge", "Bound sockets, by protocol."),
         _counted(router, records.sockets(router), "netns", "proto"),
     )
+    yield from _bridges(router)
     stats = (({"netns": row["netns"], "name": row["name"]}, row["value"]) for row in records.stats(router))
     yield Family("vrouter_stat_total", "counter", "Counters under Linux's SNMP names."), stats
     yield from _process()
 
 
+def _tables(router: Router) -> Iterator[tuple[Family, Iterable[Sample]]]:
+    """How much there is in the tables of namespaces: asked for their size, never for their rows."""
+    namespaces = router.stack.namespaces
+    ips = [
+        ({"netns": path, "family": _FAMILIES[ip.family]}, ip) for path, ns in namespaces.items() for ip in ns.families()
+    ]
+    yield (
+        Family("vrouter_routes", "gauge", "Routes of the main table."),
+        ((labels, len(ip.main)) for labels, ip in ips),
+    )
+    yield (
+        Family("vrouter_routes_of_all_tables", "gauge", "Routes of all tables together."),
+        ((labels, sum(map(len, ip.tables.values()))) for labels, ip in ips),
+    )
+    yield (
+        Family("vrouter_rules", "gauge", "Rules, the three that are always there included."),
+        _counted(router, records.rules(router), "netns", "family"),
+    )
+    yield (
+        Family("vrouter_nexthops", "gauge", "Next-hop objects."),
+        _counted(router, records.nexthops(router), "netns"),
+    )
+    yield (
+        Family("vrouter_groups", "gauge", "Groups that the namespace is a member of, at all of its devices."),
+        _counted(router, records.groups(router), "netns"),
+    )
+    yield (
+        Family("vrouter_multicast_routes", "gauge", "Multicast routes, by who made them."),
+        _counted(router, records.mroutes(router), "netns", "proto"),
+    )
+
+
+def _bridges(router: Router) -> Iterator[tuple[Family, Iterable[Sample]]]:
+    bridges = [
+        ({"netns": path, "bridge": bridge.dev.name}, bridge)
+        for path, ns in router.stack.namespaces.items()
+        for bridge in ns.bridges or ()
+    ]
+    yield (
+        Family("vrouter_bridge_fdb_entries", "gauge", "Stations that a bridge knows of."),
+        ((labels, sum(map(len, bridge.fdb.tables.values()))) for labels, bridge in bridges),
+    )
+    yield (
+        Family("vrouter_bridge_topology_changes_total", "counter", "Topology changes that a spanning tree saw."),
+        ((labels, 0 if bridge.stp is None else bridge.stp.changes) for labels, bridge in bridges),
+    )
+    yield (
+        Family("vrouter_bridge_port_forwarding", "gauge", "1 when the port of a bridge forwards."),
+        (
+            ({**labels, "dev": port.dev.name}, int(port.state == "forwarding"))
+            for labels, bridge in bridges
+            for port in bridge.ports.values()
+        ),
+    )
+
+
+_FAMILIES: Final = {V4: "inet", V6: "inet6"}
 _DEVICE: Final = (
     ("receive_packets_total", "counter", "Packets that came in.", "rx_packets"),
     ("transmit_packets_total", "counter", "Packets that went out.", "tx_packets"),

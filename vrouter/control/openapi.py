@@ -11,7 +11,8 @@ import msgspec
 from vrouter import __version__
 from vrouter.control import schema
 from vrouter.control.connection import JSON
-from vrouter.control.endpoints import ENDPOINTS, Endpoint
+from vrouter.control.endpoint import Endpoint, Parameter
+from vrouter.control.endpoints import ENDPOINTS
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _DESCRIPTION = """The admin API of a running router, on a Unix socket that only its user can open.
@@ -57,7 +58,7 @@ def _operation(endpoint: Endpoint, answer: Any, body: Any) -> dict[str, Any]:
             "in": "query",
             "required": parameter.required,
             "description": parameter.text,
-            "schema": {"type": parameter.kind.value},
+            "schema": _schema(parameter),
         }
         for parameter in endpoint.query
     ]
@@ -72,6 +73,15 @@ def _operation(endpoint: Endpoint, answer: Any, body: Any) -> dict[str, Any]:
     }
     if parameters:
         operation["parameters"] = parameters
-    if body is not None:
+    if endpoint.pieces:
+        operation["requestBody"] = {"required": True, "content": {endpoint.pieces: {"schema": {"type": "string"}}}}
+    elif body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     return operation
+
+
+def _schema(parameter: Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": parameter.kind.value}
+    if parameter.allowed:
+        schema["enum"] = list(parameter.allowed)
+    return schema

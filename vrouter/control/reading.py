@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from vrouter import records
-from vrouter.control.connection import Response
+from vrouter.control.connection import JSON, Response
+from vrouter.control.endpoint import LINES
 from vrouter.control.errors import Refused
 from vrouter.control.filter import FilterError, compile_filter
-from vrouter.control.streaming import DeviceCapture, event_stream
-from vrouter.stack.base.addresses import parse_address
-from vrouter.stack.l3.fib import REJECT, to_record
+from vrouter.control.streaming import ROWS_PER_PIECE, DeviceCapture, array_of, event_stream, lines_of
+from vrouter.stack.base.addresses import V6, parse_address, parse_address_zone, scoped
+from vrouter.stack.l3.fib import REJECT, TABLE_MAIN, to_record
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
     from vrouter.control.call import Call
+    from vrouter.stack.netns import Netns as StackNetns
 
 SNAPLEN: Final = 65535
+SETTINGS_PER_TURN: Final = 500
 
 
 def show(what: str) -> Callable[[Router, Call], list[dict[str, Any]]]:
     """The endpoint that lists records of one kind."""
     rows = getattr(records, what)
-    return lambda router, call: rows(router, call.query["netns"])
+
+    def handler(router: Router, call: Call) -> list[dict[str, Any]]:
+        chosen = {name: value for name, value in call.query.items() if value is not None}
+        found: list[dict[str, Any]] = rows(router, **chosen)
+        return found
+
+    return handler
+
+
+def routes(router: Router, call: Call) -> Response | list[dict[str, Any]]:
+    """Routes of one table: as a list, or piece by piece where they are many, or lines."""
+    query = call.query
+    table = TABLE_MAIN if query["table"] is None else query["table"]
+    rows = records.iter_routes(router, query["netns"], family=query["family"], table=table)
+    first = list(islice(rows, ROWS_PER_PIECE))
+    as_lines = LINES in call.headers.get("accept", "")
+    if len(first) < ROWS_PER_PIECE and not as_lines:
+        return first
+    pieces = lines_of(chain(first, rows)) if as_lines else array_of(chain(first, rows))
+    return Response(media=LINES if as_lines else JSON, stream=pieces)
 
 
 def config(router: Router, call: Call) -> dict[str, Any]:
@@ -41,22 +66,49 @@ def config(router: Router, call: Call) -> dict[str, Any]:
 
 def route(router: Router, call: Call) -> dict[str, Any]:
     """The route to one address; one that lets nothing pass is an answer, too."""
-    ns, to = router[call.path["netns"]], call.query["to"]
+    ns, query = router[call.path["netns"]], call.query
+    ways = {"src": query["from"], "iif": query["iif"], "oif": query["oif"], "mark": query["mark"] or 0}
     try:
-        return ns.route_get(to)
+        return ns.route_get(query["to"], **ways)
     except OSError:
-        ip, dst = ns.stack.ip4, parse_address(to)[1]
-        found = ip.lookup(dst)
-        if found is None or found.action != REJECT:
+        refusing = _refusing_route(ns.stack, query["to"], **ways)
+        if refusing is None:
             raise
-        return to_record(ns.name, *ip.prefix_of(found, dst), found)
+        return {**refusing, "expires_ns": None}
 
 
-def sysctl(router: Router, call: Call) -> dict[str, int | str]:
+def _refusing_route(
+    ns: StackNetns, to: str, src: str | None, iif: str | None, oif: str | None, mark: int
+) -> dict[str, Any] | None:
+    """The row of the route that refuses such a packet; None when there is no route at all."""
+    family, dst, zone = parse_address_zone(to)
+    ip, out = ns.ip(family), ns.devices.get(oif or "")
+    dev = ns.devices.get(zone) or out
+    if family == V6 and dev is not None:
+        dst = scoped(dst, dev.ifindex)
+    source = 0 if src is None else parse_address(src)[1]
+    found = ip.lookup(dst, source, ns.devices.get(iif or ""), out, mark)
+    if found is None or found.action != REJECT:
+        return None
+    fib = ip.tables.get(found.table)
+    entry = None if fib is None else fib.match(dst)
+    prefix, length = entry[:2] if entry is not None and entry[2] is found else (dst, ip.bits)
+    return to_record(ns.name, prefix, length, found)
+
+
+async def sysctl(router: Router, call: Call) -> dict[str, int | str]:
     """Settings of a namespace: one, or all of them in order."""
     table = router[call.path["netns"]].sysctl
     name = call.query["name"]
-    return dict(sorted(table.items())) if name is None else {name: table[name]}
+    if name is not None:
+        return {name: table[name]}
+    found: dict[str, int | str] = {}
+    for number, name in enumerate(sorted(table)):
+        with contextlib.suppress(KeyError):  # its device went meanwhile
+            found[name] = table[name]
+        if not number % SETTINGS_PER_TURN:
+            await asyncio.sleep(0)
+    return found
 
 
 def capture(router: Router, call: Call) -> AsyncGenerator[bytes, None]:

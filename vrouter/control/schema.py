@@ -1,26 +1,26 @@
-"""What bodies and answers are made of: the one description that requests are checked by and OpenAPI is made from.
+"""What answers are made of: the one description that OpenAPI is made from (`bodies` has what requests are checked by).
 
 Records are what `show --json` prints and Python's `red.routes()` returns. Addresses are text, times ns, sizes bytes.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from msgspec import UNSET, Struct, UnsetType, field
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from vrouter.stack.device import MAX_MTU, MIN_MTU
+class LineProblem(Struct):
+    """What is wrong in one line of many; the first line is 1, and 0 is no line of its own."""
 
-Path = Annotated[str, Meta(min_length=1, max_length=1024)]
-Word = Annotated[str, Meta(min_length=1, max_length=255)]
-Mtu = Annotated[int, Meta(ge=MIN_MTU, le=MAX_MTU)]
+    line: int
+    text: str
 
 
 class Error(Struct):
-    """Why something was refused; `error` is the errno's name."""
+    """Why something was refused; `error` is the errno's name. `problems` are there when lines were refused."""
 
     error: str
     message: str
+    problems: list[LineProblem] | UnsetType = UNSET
 
 
 # -- records ----------------------------------------------------------------------------------------------------------
@@ -36,7 +36,8 @@ class NetnsRecord(Struct):
 
 
 class DeviceRecord(Struct):
-    """A device; `ifname` is the kernel's name of a TAP, `error` why it is not up."""
+    """A device; `ifname` is the kernel's name of a TAP, `error` why it is not up. A vlan has `parent`, `vid` and
+    `protocol`; `master` is the bridge whose port it is."""
 
     netns: str
     dev: str
@@ -54,20 +55,30 @@ class DeviceRecord(Struct):
     tx_bytes: int
     rx_drops: int
     tx_drops: int
+    parent: str | None
+    vid: int | None
+    protocol: str | None
+    master: str | None
 
 
 class AddressRecord(Struct):
-    """An address of a device."""
+    """An address of a device. `state` is tentative, preferred, deprecated or conflict, `origin` who made it (static,
+    kernel, ra); the lifetimes are null when they have no end."""
 
     netns: str
     dev: str
     address: str
     scope: str
     state: str
+    family: str
+    origin: str
+    valid_ns: int | None
+    preferred_ns: int | None
 
 
 class NeighborRecord(Struct):
-    """A neighbour; without `mac` it is not resolved."""
+    """A neighbour; without `mac` it is not resolved. `router`: it says that it is one (IPv6). The state PROXY is that
+    of an address that is answered for here."""
 
     netns: str
     dev: str
@@ -75,6 +86,7 @@ class NeighborRecord(Struct):
     mac: str | None
     state: str
     age_ns: int
+    router: bool
 
 
 class NextHopRecord(Struct):
@@ -87,7 +99,7 @@ class NextHopRecord(Struct):
 
 class RouteRecord(Struct):
     """A route; `target_netns` is set for a short-cut, `nexthops` when there are several. `mtu`, `advmss` and `nhid` are
-    null when it has none of its own."""
+    null when it has none of its own; `expires_ns` and `pref` are of routes that a router advertised."""
 
     netns: str
     to: str
@@ -105,6 +117,249 @@ class RouteRecord(Struct):
     onlink: bool
     nhid: int | None
     nexthops: list[NextHopRecord] | None
+    expires_ns: int | None
+    pref: str | None
+
+
+class RuleRecord(Struct, kw_only=True):
+    """A rule; what it does not ask is null. `action` is table, goto, blackhole, unreachable, prohibit or nop."""
+
+    netns: str
+    family: str
+    priority: int
+    from_: str | None = field(name="from")
+    to: str | None
+    iif: str | None
+    oif: str | None
+    mark: str | None
+    tos: int | None
+    invert: bool
+    action: str
+    table: str | None
+    goto: int | None
+    suppress_prefixlength: int | None
+
+
+class GroupMember(Struct):
+    """One object of a group of them."""
+
+    id: int
+    weight: int
+
+
+class NextHopObjectRecord(Struct):
+    """A next-hop object: by `via` and `dev`, a `group` of others, or a blackhole."""
+
+    netns: str
+    id: int
+    family: str
+    via: str | None
+    dev: str | None
+    group: list[GroupMember] | None
+    blackhole: bool
+    onlink: bool
+
+
+class RouterRecord(Struct):
+    """A default router that a device learned of; what was said of the whole link stands beside each of them."""
+
+    netns: str
+    dev: str
+    address: str
+    preference: str
+    expires_ns: int
+    state: str
+    managed: bool
+    other: bool
+    dns: list[str]
+    search: list[str]
+    nat64: list[str]
+
+
+class AdvertPrefix(Struct):
+    """A prefix that is advertised; lifetimes in s."""
+
+    prefix: str
+    valid: int
+    preferred: int
+    on_link: bool
+    autonomous: bool
+
+
+class AdvertRoute(Struct):
+    """A route that is advertised; its lifetime in s, null: three times `max_interval`."""
+
+    prefix: str
+    preference: str
+    lifetime: int | None
+
+
+class AdvertRecord(Struct):
+    """What a device advertises as a router: `reachable` and `retrans` in ms, other times in s. `state` is silent while
+    the device is no router, or not ready."""
+
+    netns: str
+    dev: str
+    state: str
+    sent: int
+    lifetime: int
+    preference: str
+    managed: bool
+    other: bool
+    hop_limit: int | None
+    mtu: int | None
+    reachable: int
+    retrans: int
+    min_interval: int
+    max_interval: int
+    prefixes: list[AdvertPrefix]
+    routes: list[AdvertRoute]
+    rdnss: list[str]
+    dnssl: list[str]
+    pref64: str | None
+
+
+class GroupRecord(Struct):
+    """A group that a namespace is a member of at a device: from all but `sources` (exclude), or from them alone."""
+
+    netns: str
+    dev: str
+    group: str
+    mode: str
+    sources: list[str]
+    users: int
+
+
+class ListenerRecord(Struct):
+    """What a querier heard of a group; `requested` are sources with the time that is left to them."""
+
+    netns: str
+    dev: str
+    group: str
+    mode: str
+    sources: list[str]
+    requested: dict[str, int]
+    version: int
+    expires_ns: int
+
+
+class QuerierRecord(Struct):
+    """Who asks for members at a device: `elected` says that it is this router."""
+
+    netns: str
+    dev: str
+    protocol: str
+    version: int
+    querier: str | None
+    elected: bool
+    expires_ns: int | None
+    groups: int
+    refused: int
+
+
+class WayOut(Struct):
+    """A device that a multicast route leads out of, and the TTL that a packet must have more of."""
+
+    dev: str
+    ttl: int
+
+
+class MrouteRecord(Struct):
+    """A multicast route (`proto` static), or what the proxy forwards; a `source` of null is any."""
+
+    netns: str
+    group: str
+    source: str | None
+    iif: str
+    oifs: list[WayOut]
+    target_netns: str | None
+    proto: str
+    packets: int
+    bytes: int
+    wrong_iif: int
+
+
+class BridgeRecord(Struct):
+    """A bridge; times in s."""
+
+    netns: str
+    dev: str
+    ports: list[str]
+    stp: str
+    priority: int
+    hello_time: int
+    max_age: int
+    forward_delay: int
+    ageing_time: int
+    bridge_id: str
+    root_id: str
+    root_cost: int
+    root_port: str
+    topology_changes: int
+    vlan_filtering: bool
+    default_pvid: int
+    pvid: int
+    vlans: list[int]
+    mcast_snooping: bool
+    mcast_querier: bool
+
+
+class PortRecord(Struct):
+    """A port of a bridge, and the VLANs that it is a member of; `storm` in frames a second."""
+
+    netns: str
+    bridge: str
+    dev: str
+    port: int
+    state: str
+    role: str
+    cost: int
+    priority: int
+    edge: bool
+    guard: str
+    designated_root: str
+    designated_bridge: str
+    isolated: bool
+    learning: bool
+    flood: bool
+    storm: dict[str, int]
+    pvid: int
+    untagged: list[int]
+    tagged: list[int]
+
+
+class FdbRecord(Struct):
+    """Where a bridge knows a station to be; `state` is dynamic, static or permanent."""
+
+    netns: str
+    bridge: str
+    mac: str
+    dev: str
+    vlan: int
+    state: str
+    age_ns: int
+
+
+class MdbRecord(Struct):
+    """A group that is wanted at a port."""
+
+    netns: str
+    bridge: str
+    dev: str
+    vlan: int
+    group: str
+    expires_ns: int
+
+
+class VlanRecord(Struct):
+    """A device that is a VLAN of another, perhaps of another namespace's."""
+
+    netns: str
+    dev: str
+    parent: str
+    parent_netns: str
+    vid: int
+    protocol: str
 
 
 class SocketRecord(Struct):
@@ -178,7 +433,8 @@ class PingResult(Struct):
 
 
 class RouteAnswer(RouteRecord, kw_only=True):
-    """The route that a packet takes, and its source address; for a crossing, whether it is let in there."""
+    """The route that a packet takes, and its source address; for a crossing, whether it is let in there. `expires_ns`
+    is how long what ICMP said of the path (`mtu`, `via`) is believed, null when it said nothing."""
 
     accepted: bool | UnsetType = UNSET
 
@@ -190,93 +446,20 @@ class Health(Struct):
     waiting: list[str]
 
 
-# -- bodies -----------------------------------------------------------------------------------------------------------
+class LoadResult(Struct):
+    """How many routes are in use by a load, and how long it took."""
+
+    netns: str
+    routes: int
+    replace: bool
+    time_ns: int
 
 
-class Body(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A request's body: unknown keys are refused."""
+class MembershipRecord(Struct):
+    """The VLANs of a port, or of a bridge itself."""
 
-
-class AddNetns(Body):
-    """Make a namespace; its parent must exist."""
-
-    kind: str = "l2"
-    accept_from: list[Path] = []
-
-
-class SetNetns(Body):
-    """Who may cross into a namespace: names, or `["*"]` for anyone."""
-
-    accept_from: list[Path]
-
-
-class AddDevice(Struct, kw_only=True):
-    """Make a device, with the keys of `[netns.NETNS.dev.NAME]` in a configuration file."""
-
-    name: Word
-    kind: str = "tap"
-    ifname: str | UnsetType = UNSET
-    addresses: list[Word] = []
-    mtu: Mtu = 1500
-    mac: str | UnsetType = UNSET
-    queues: int = 1
-    offload: bool = True
-    up: bool = True
-    acd: Literal["announce", "probe"] = "announce"
-    peer: dict[str, str] | UnsetType = UNSET
-    host: dict[str, Any] | UnsetType = UNSET
-
-
-class SetDevice(Body):
-    """Change a device; what is left out stays."""
-
-    up: bool | None = None
-    mtu: Mtu | None = None
-
-
-class MoveDevice(Body):
-    """Move a device to another namespace, under `name` when it is given; what it had stays behind."""
-
-    netns: Path
-    name: Word | None = None
-
-
-class AddAddress(Body):
-    """Give a device an address with its prefix length, such as "10.0.1.1/24"."""
-
-    dev: Word
-    address: Word
-
-
-class AddRoute(Body):
-    """Add a route: by gateway, by device, or with `netns` into another namespace (counted from the top)."""
-
-    to: Word
-    via: Word | None = None
-    dev: Word | None = None
-    netns: Path | None = None
-    metric: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
-    type: str = "unicast"
-    src: Word | None = None
-
-
-class AddNeighbor(Body):
-    """Add a permanent neighbour."""
-
-    dev: Word
-    address: Word
-    mac: Word
-
-
-class Ping(Body):
-    """Ping `dst`: `size` bytes of data, `interval_ns` between requests (0: the next when the one before is decided),
-    `timeout_ns` for each reply."""
-
-    dst: Word
-    count: Annotated[int, Meta(ge=1, le=100_000)] = 4
-    size: Annotated[int, Meta(ge=0, le=65507)] = 56
-    interval_ns: Annotated[int, Meta(ge=0, le=3600 * 10**9)] = 1_000_000_000
-    timeout_ns: Annotated[int, Meta(ge=1_000_000, le=3600 * 10**9)] = 1_000_000_000
-    ttl: Annotated[int, Meta(ge=1, le=255)] | None = None
-    src: Word | None = None
-    dont_fragment: bool = False
+    netns: str
+    dev: str
+    pvid: int
+    untagged: list[int]
+    tagged: list[int]

@@ -1,4 +1,4 @@
-"""Answers that go on: captures, events, and pings as they come in.
+"""Answers that go on: captures, events, pings as they come in, and rows that are too many for one piece.
 
 Each is bounded by what waits for a slow reader: a capture keeps `CAPTURE_BYTES`, an event stream `EVENTS`; what does
 not fit is lost and counted, and the reader is told how much it was.
@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from vrouter import __version__, pcapng
-from vrouter.stack.base.addresses import format_address, format_mac
+from vrouter.stack.base.addresses import BITS, V4, V6, format_address, format_mac
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.capture import RX, Capture
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 CAPTURE_BYTES: Final = 4 << 20
 EVENTS: Final = 256
+ROWS_PER_PIECE: Final = 500
 KEEP_ALIVE_S: Final = 15.0
 _INTERVAL_S = 0.02  # how long captured frames are gathered
 _NEW_DEVICE: Final = (EventKind.DEVICE_ADD, EventKind.DEVICE_MOVE)
@@ -107,9 +109,11 @@ class DeviceCapture:
 def event_data(event: Event) -> dict[str, Any]:
     """An event as JSON: when (ns of the router's clock), which number, what, where, and what belongs to its kind."""
     fields = dict(event.fields)
-    if isinstance(fields.get("address"), int):
+    address = fields.get("address")
+    if isinstance(address, int):
         length = fields.pop("length", None)
-        fields["address"] = format_address(fields["address"]) + ("" if length is None else f"/{length}")
+        family = V6 if address >> BITS[V4] or (length or 0) > BITS[V4] else V4
+        fields["address"] = format_address(address, family) + ("" if length is None else f"/{length}")
     if isinstance(fields.get("mac"), bytes):
         fields["mac"] = format_mac(fields["mac"])
     head = {"time_ns": event.now, "seq": event.seq, "event": event.kind.value, "netns": event.netns}
@@ -217,3 +221,19 @@ async def ping_summary(first: dict[str, Any], others: AsyncIterator[dict[str, An
         async for reply in replies:
             found.append(reply)
     yield msgspec.json.encode(series.totals() | {"replies": found})
+
+
+async def lines_of(rows: Iterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
+    """Rows as lines of JSON, some hundred at a time: between two pieces the loop has its turn."""
+    encode = msgspec.json.Encoder().encode_lines
+    while some := list(islice(rows, ROWS_PER_PIECE)):
+        yield encode(some)
+
+
+async def array_of(rows: Iterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
+    """Rows as one JSON array, in the same way."""
+    encode, before = msgspec.json.Encoder().encode, b"["
+    while some := list(islice(rows, ROWS_PER_PIECE)):
+        yield before + encode(some)[1:-1]
+        before = b","
+    yield b"[]" if before == b"[" else b"]"
