@@ -207,7 +207,7 @@ def test_the_subnet_router_address_is_answered_late_and_without_override() -> No
     assert bed.known(PEER) == (PEER_MAC, STALE, False)
     [(at, (src, dst, message))] = bed.timeline(2 * SECOND)
     assert 0 <= at <= MAX_ANYCAST_DELAY // MS
-    assert (src, dst) == (LAN_LL, PEER)
+    assert (src, dst) == (LAN, PEER)
     assert message == NeighbourAdvertisement(parse_ipv6("2001:db8:1::"), LAN_MAC, router=True, solicited=True)
 
 
@@ -247,7 +247,7 @@ def test_proxied_addresses_are_answered_late_and_without_override() -> None:
     assert bed.solicit(BEHIND) == (0, [])
     [(at, (src, dst, message))] = bed.timeline(2 * SECOND)
     assert 0 <= at <= MAX_ANYCAST_DELAY // MS
-    assert (src, dst) == (LAN_LL, PEER)
+    assert (src, dst) == (LAN, PEER)
     assert message == NeighbourAdvertisement(parse_ipv6(BEHIND), LAN_MAC, router=True, solicited=True)
 
 

@@ -320,7 +320,7 @@ class Ndp:
         """RFC 4861 7.2.4: to the asker, or to all nodes when he asked without an address."""
         dst = src or ALL_NODES6
         owner = self.owner(dev, target)
-        source = target if owner is not None and owner.state in USABLE else self.link_local_source(dev)
+        source = target if owner is not None and owner.state in USABLE else self.ns.ip6.select_source(dev, dst)
         value = wire.NeighbourAdvertisement(
             target, dev.mac, router=dev.conf6.forwarding, solicited=src != 0, override=override
         )

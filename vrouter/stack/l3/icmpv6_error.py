@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import LOOPBACK6
 from vrouter.stack.base.packet import FRAGMENT, IP_OPTIONS, LINK_GROUP, Packet
+from vrouter.stack.device import Device
 from vrouter.stack.l3.icmp_error import Limits, quoting
 from vrouter.stack.l3.kinds import PARAMETER_OPTION, TOO_BIG
 from vrouter.stack.wire import icmpv6, ipv6
@@ -82,6 +83,12 @@ def error_tos6(pkt: Packet) -> int:
 
 
 def error_source6(ip: IpState, pkt: Packet) -> int:
-    """The address that the packet was sent to, when it is one of ours; otherwise 0: chosen for the way that the message
-    takes (RFC 4443 2.2 (b); an anycast address is not used)."""
-    return pkt.dst if pkt.dst in ip.owners else 0
+    """The address that the packet was sent to, when it is one of ours (an anycast address is not used). Otherwise one
+    chosen for the sender, by preference of the device by which the packet came: the more informative choice that RFC
+    4443 2.2 (b) allows, as Linux makes it, so that a traceroute shows the way there. 0 when a route is to choose."""
+    if pkt.dst in ip.owners:
+        return pkt.dst
+    iif = pkt.iif
+    if isinstance(iif, Device) and iif.ns is ip.ns:
+        return ip.select_source(iif, pkt.src)
+    return 0

@@ -187,11 +187,12 @@ class Inward(Multicast):
             self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
             ns.stats[ip.codec.frag_fails] += 1
             return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
+        gateway = redirect_gateway(ip, pkt, route, dev) if dev is pkt.iif else -1
+        if gateway >= 0 and pkt.family != V4:
+            self.redirect(ns, ip, pkt, dev, gateway, now)  # RFC 4861 4.5 quotes what was received, as Linux
         ip.codec.decrement(pkt)
-        if dev is pkt.iif:
-            gateway = redirect_gateway(ip, pkt, route, dev)
-            if gateway >= 0:
-                self.redirect(ns, ip, pkt, dev, gateway, now)
+        if gateway >= 0 and pkt.family == V4:
+            self.redirect(ns, ip, pkt, dev, gateway, now)
         pkt.oif = dev
         pkt.nexthop = pkt.dst if route.via < 0 else route.via
         pkt.flags |= FORWARDED
@@ -225,6 +226,8 @@ class Inward(Multicast):
             return self.deliver(ns, ip, pkt, now)
         if not forwards(ns, pkt):
             return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
+        if action != _FORWARD and action != _CROSS:
+            return self.refuse(ns, ip, pkt, REFUSALS.get(route.type, NO_ROUTE), now)
         is_link_local = ip.codec.is_link_local
         if is_link_local(dst) or is_link_local(pkt.src):  # RFC 3927 2.6.2, 7; RFC 4291 2.5.6
             if not is_link_local(dst):
@@ -232,11 +235,11 @@ class Inward(Multicast):
             return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)
         if not pkt.src:
             return self.drop(ns, pkt, DropReason.IP_INVALID_SOURCE)  # RFC 4291 2.5.2
-        if action == _FORWARD and route.dev is not ns.lo:  # by lo it would come round until its TTL is used up
-            return self.forward(ns, ip, pkt, route, now)
         if action == _CROSS:
             return self.cross(ns, ip, pkt, route, now)
-        return self.refuse(ns, ip, pkt, REFUSALS.get(route.type, NO_ROUTE), now)
+        if route.dev is ns.lo:  # it would come round until its TTL is used up
+            return self.refuse(ns, ip, pkt, NO_ROUTE, now)
+        return self.forward(ns, ip, pkt, route, now)
 
     def group(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """To everybody on the link (RFC 1812 5.3.5.1: never forwarded), or to a multicast group."""

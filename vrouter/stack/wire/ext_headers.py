@@ -134,6 +134,8 @@ def walk(buf: Buffer, off: int, end: int, asker: int, limits: Limits = DEFAULT_L
         if proto == ipv6.PROTO_FRAGMENT:
             if end - at < ipv6.FRAGMENT_LEN:
                 chain.fault = MALFORMED
+                if asker == DESTINATION and at < end:
+                    _report(chain, ERRONEOUS_FIELD, at - off)  # as Linux does of this header alone
                 return chain
             if chain.fragment >= 0:
                 if asker == DESTINATION:
