@@ -323,6 +323,20 @@ def test_a_version_can_be_forced(talk: Talk) -> None:
     assert rest(talk) == [("report", [(IS_EX, talk.G, [])])]
 
 
+def test_a_version_forced_while_changes_are_told(talk: Talk) -> None:
+    """What is still to be told is told in the version that is then spoken; a leave that it has no words for is not."""
+    name = "net.ipv4.conf.lan.force_igmp_version" if talk.v4 else "net.ipv6.conf.lan.force_mld_version"
+    sock = socket_of(talk)
+    talk.join(sock, talk.G)
+    talk.join(sock, talk.G, leave=True)
+    talk.join(sock, talk.H)
+    talk.said()
+    talk.bed.r.sysctl[name] = talk.newest - 1
+    assert rest(talk) == [("old", talk.H)]
+    talk.bed.r.sysctl[name] = 0
+    assert rest(talk) == []
+
+
 def test_igmp_version_1_has_no_leave() -> None:
     """RFC 2236 4: a querier of version 1 has version 1 spoken, which says nothing when a host leaves."""
     bed = Loud(ipv6=False)

@@ -289,9 +289,13 @@ class Speaker:
 
     def _tell(self, now: int) -> None:
         """Tell the changes, and when to do so again."""
+        self._changes_at = _NEVER
         if self.version(now) < self.dialect.newest:
             for group in [group for group in self._changes if group not in self._answers]:
-                self._report_old(group, now)
+                if group in self.groups:
+                    self._report_old(group, now)
+                else:
+                    del self._changes[group]  # left with the newest version, of which the old one knows nothing
             return
         records = []
         for group, change in list(self._changes.items()):
@@ -307,7 +311,8 @@ class Speaker:
             if not change.mode and not change.sources:
                 del self._changes[group]
         self._report(records)
-        self._changes_at = self._delay(self.dialect.interval(self.dev, True), now) if self._changes else _NEVER
+        if self._changes:
+            self._changes_at = self._delay(self.dialect.interval(self.dev, True), now)
 
     def _report_old(self, group: int, now: int) -> None:
         """A report of an old version, and its repetition when it was of a change (RFC 2236 3)."""
