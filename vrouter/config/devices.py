@@ -7,6 +7,7 @@ from vrouter.config.draft import Draft
 from vrouter.config.findings import Findings, Path, Refused
 from vrouter.config.nexthop import Links
 from vrouter.config.records import (
+    TABLE_MAIN,
     Address,
     AddrGenMode,
     DeviceConfig,
@@ -255,7 +256,7 @@ def host_routes(section: Section, index: int, links: Links, dev: str) -> list[Ho
     section.keys(HOST_ROUTE_KEYS)
     via, _ = next_hop(section, links, None, link=dev)
     src = own_source(section, links)
-    found = destinations(section, links, (via, src), 254, 0, f"the destination of routes[{index}]")
+    found = destinations(section, links, (via, None, src), TABLE_MAIN, 0, f"the destination of routes[{index}]")
     if "via" not in section:
         for to in found:
             links.connect(to, dev)

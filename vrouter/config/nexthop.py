@@ -89,7 +89,7 @@ class Links:
             return f"'{via}' is {holder} itself, not a next hop", ""
         if family == V4 and address in self._reserved:
             return f"'{via}' is {self._reserved[address]}", ""
-        if onlink and dev is not None:
+        if onlink and dev not in (None, "lo"):
             return None
         if self._find(family, address, dev) is None and self.complete:
             of = f" of {dev!r}" if dev is not None else ""

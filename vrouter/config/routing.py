@@ -115,7 +115,7 @@ def route(section: Section, draft: Draft, index: int) -> list[RouteConfig]:
     src = own_source(section, draft.links)
     nhid, family = _object(section, draft)
     _ways(section, kind)
-    told = (via, *(hop.via for hop in hops), src)
+    told = (via, next((hop.via for hop in hops if hop.via is not None), None), src)
     found = destinations(section, draft.links, told, table, metric, f"the destination of route[{index}]", family)
     for to in found:
         if to.version == V6 and to.prefixlen >= 10 and is_link_local6(int(to.network_address)) and dev is None:
@@ -337,7 +337,7 @@ def _rule(section: Section, draft: Draft, implied: int) -> list[RuleConfig]:
         if key in section and other in section and not (other == "type" and kind == "unicast" and key == "table"):
             section.findings.at_key(section.at(key), f"a rule with {other} has no {key}")
             break
-    if kind == "unicast" and table is None and goto is None:
+    if not any(key in section for key in ("table", "goto", "type")):
         section.findings.at_value(section.path, "a rule needs table, goto or type", f"{choices(RULE_TYPES[1:])}")
     suppress = section.optional_number("suppress_prefixlength", 0, BITS[family or V6])
     invert = section.flag("invert", False)

@@ -49,7 +49,8 @@ def _ports(bridge: str, devices: Mapping[str, DeviceConfig | None]) -> list[str]
     if dev is None or dev.settings is None:
         return []
     others = [name for name, one in devices.items() if one is not None and one.bridge == bridge]
-    return list(dict.fromkeys((*dev.settings.ports, *others)))
+    bridges = [name for name, one in devices.items() if one is not None and one.kind == "bridge"]  # they cannot be
+    return [name for name in dict.fromkeys((*dev.settings.ports, *others)) if name not in bridges]
 
 
 def _sorted(below: Graph) -> tuple[list[Spot], list[list[Spot]]]:
@@ -197,7 +198,7 @@ def _port(findings: Findings, draft: Draft, name: str, dev: DeviceConfig, bridge
                 findings.warn((*place, "port", key), text, f"vlan_filtering = true on {bridge!r}")
                 break
     if dev.addresses and name != bridge:
-        text = f"what comes in here is {bridge!r}'s, and so should be the addresses"
+        text = f"what comes in here belongs to {bridge!r}, and so should the addresses"
         findings.warn((*place, "addresses"), text)
 
 

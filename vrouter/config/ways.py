@@ -14,14 +14,15 @@ _EVERYTHING = {V4: "0.0.0.0/0", V6: "::/0"}
 def destinations(
     section: Section,
     links: Links,
-    family_of: tuple[Address | None, ...],
+    family_of: tuple[Address | None, Address | None, Address | None],
     table: int,
     metric: int,
     name: str,
     family: int = 0,
 ) -> list[Network]:
-    """`to` of a route: one prefix, or of "default" one of each family, unless one of `family_of` or `family` tells
-    which. Nothing when it cannot be; `name` names the route in messages."""
+    """`to` of a route: one prefix, or of "default" one of each family, unless one of `family_of` (the addresses in via,
+    nexthops and src) or `family` (that of nhid) tells which. Nothing when it cannot be; `name` names the route in
+    messages."""
     if not section.required("to", "the prefix that the route leads to"):
         return []
     told = next((one.version for one in family_of if one is not None), family)
@@ -31,11 +32,14 @@ def destinations(
         to = section.parsed("to", values.prefix)
         if to is None:
             return []
-        if told and to.version != told:
-            key = next((key for key in ("via", "src", "nhid") if key in section), "to")
-            section.wrong(key, f"is of IPv{told}, and '{to}' of IPv{to.version}")
-            return []
         found = [to]
+    for key, one in zip(("via", "nexthops", "src"), family_of, strict=False):
+        if one is not None and one.version != found[0].version:
+            section.wrong(key, f"'{one}' is of IPv{one.version}, and the route of IPv{found[0].version}")
+            return []
+    if family and found[0].version != family:
+        section.wrong("nhid", f"is of IPv{family}, and the route of IPv{found[0].version}")
+        return []
     for to in found:
         number = metric or (METRIC6 if to.version == V6 else 0)
         if not links.claim_route(section.findings, section.at("to"), to, table, number, name):

@@ -47,3 +47,5 @@ def route(content: str) -> str:
 
 
 HOST = "[netns.red.dev.lan]\naddresses = ['10.0.1.1/24']\nhost.addresses = ['10.0.1.2/24', '10.200.1.2/32']\n"
+DUAL = "[netns.red.dev.lan]\naddresses = ['10.0.1.1/24', 'fd00:1::1/64']\n"
+BR = "[netns.red.dev.br]\nkind = 'bridge'\n"
