@@ -6,6 +6,7 @@ The decision goes through, in this order:
 
 ====================  ================================================================================================
 BRIDGE_INGRESS_…      the port discards, or is only learning (7.4; spanning tree or `BridgePort.admin`)
+ETH_SRC_INVALID       nobody's address as the source (groups were refused before this)
 OTHERHOST             a reserved group, 01-80-C2-00-00-0X, that nobody here listens to: never relayed (7.12.6)
 VLAN_NOT_ALLOWED      with filtering: the port is no member of the frame's VLAN (`bridge_vlan`)
 (learning)            the source is noted (`fdb`)
@@ -54,7 +55,10 @@ _VLAN: Final = int(DropReason.VLAN_NOT_ALLOWED)
 _STORM: Final = int(DropReason.BRIDGE_STORM)
 _NO_TARGET: Final = int(DropReason.NO_TX_TARGET)
 _OTHERHOST: Final = int(DropReason.OTHERHOST)
+_ETH_SRC_INVALID: Final = int(DropReason.ETH_SRC_INVALID)
 _BPDU_INVALID: Final = int(DropReason.BPDU_INVALID)
+
+_NOBODY: Final = bytes(6)
 
 _addresses = Struct("!6s6s").unpack_from
 
@@ -177,6 +181,8 @@ class Bridge:
         dst, src = _addresses(pkt.buf, pkt.start)
         if not port.forwards and not port.learns:
             return _STP_STATE
+        if src == _NOBODY:
+            return _ETH_SRC_INVALID
         if dst[0] == 1 and dst[:5] == wire.RESERVED and dst[5] < 16:
             return _OTHERHOST
         vid = 0
