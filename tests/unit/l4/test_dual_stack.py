@@ -160,7 +160,7 @@ def test_a_flow_of_a_high_zone_is_shared(stack: Stack, ns6: Netns) -> None:
 QUOTED = {
     (1, 0): (101, False), (1, 1): (13, True), (1, 2): (113, False), (1, 3): (113, False), (1, 4): (111, True),
     (1, 5): (13, True), (1, 6): (13, True), (1, 7): (71, True), (2, 0): (90, True), (3, 0): (113, False),
-    (3, 1): (113, False), (4, 0): (71, True), (137, 0): (0, False),
+    (3, 1): (113, False), (4, 0): (71, True), (100, 3): (71, False), (137, 0): (0, False),
 }  # fmt: skip
 
 

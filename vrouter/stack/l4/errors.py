@@ -62,4 +62,7 @@ def convert(icmp_type: int, icmp_code: int, family: int = V4) -> Meaning:
     if icmp_type == UNREACHABLE_TYPE[family]:
         codes = UNREACHABLE[family]
         return codes[icmp_code] if icmp_code < len(codes) else UNKNOWN_CODE[family]
-    return OTHERS[family].get(icmp_type, (0, False))
+    meaning = OTHERS[family].get(icmp_type)
+    if meaning is None:  # RFC 4443 2.4 (a): errors of unknown types are told
+        return (errno.EPROTO, False) if family == V6 and icmpv6.is_error(icmp_type) else (0, False)
+    return meaning
