@@ -106,7 +106,8 @@ def route_output(
     elif codec.is_unusable(dst) or (dst in ip.zeros and dst not in ip.owners):
         return NO_ROUTE
     route = ip.route_out(dst, src, oif, mark, tos, proto=proto, sport=sport, dport=dport)
-    if route is None and oif is not None:  # bound to the device: its link is all there is (Linux's fallback for oif)
+    # Bound to the device: its link is all there is (Linux's fallback for oif, which IPv6 has not).
+    if route is None and oif is not None and ip.family == V4:
         route = group_route(ip, UNICAST, oif, 0)
     if route is None:
         return NO_ROUTE
