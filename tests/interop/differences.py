@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.interop.place import HOST_A, HOST_B, ROUTER_A, ROUTER_B, Answer, Case
+from tests.interop.case import HOST_A, HOST_B, LOCAL_A, LOCAL_B, ROUTER_A, ROUTER_B, Answer, Case
 from vrouter.testing import frames
 from vrouter.testing.match import describe
 
@@ -126,6 +127,141 @@ def _answered(case: Case) -> Answers:
     return [_made("back", link, bytes(turned), reply, by_router=True)]
 
 
+# ---------------------------------------------------------------------------------------------------------------- IPv6
+
+UNREACHABLE6, EXCEEDED6, PARAMETER6 = 1, 3, 4
+R6 = "fd00:1::1"
+
+
+def _made6(case: Case, message: Callable[[str, str], bytes], *, src: str = "", to: str = "") -> Answers:
+    """A message of the router to the case, from the address of its link to the case's own."""
+    src, to = src or R6, to or case.src
+    link = frames.mac_bytes(HOST_A) + frames.mac_bytes(ROUTER_A) + b"\x86\xdd"
+    frame = link + frames.ipv6(src, to, frames.ICMPV6, message(src, to))
+    return [Answer("back", frame, describe(frame))]
+
+
+def _error6(type_: int, code: int, rest: int = 0) -> Callable[[Case], Answers]:
+    """This error about what the case sent last."""
+    return lambda case: _made6(case, lambda src, to: frames.icmp6_error(src, to, type_, code, case.sent[-1][14:], rest))
+
+
+def _local_error6(type_: int, code: int) -> Callable[[Case], Answers]:
+    """The same to a link-local address."""
+
+    def ours(case: Case) -> Answers:
+        to = socket.inet_ntop(socket.AF_INET6, case.sent[-1][22:38])
+        return _made6(
+            case,
+            lambda src, to: frames.icmp6_error(src, to, type_, code, case.sent[-1][14:]),
+            src=LOCAL_A,
+            to=to,
+        )
+
+    return ours
+
+
+def _unicast_source(case: Case) -> Answers:
+    """The kernel's error from an anycast address, from an address of the router's alone."""
+    [answer] = case.answers
+    message = answer.frame[54:]
+    rest, quoted = int.from_bytes(message[4:8], "big"), message[8:]
+    return _made6(case, lambda src, to: frames.icmp6_error(src, to, message[0], message[1], quoted, rest))
+
+
+def _echoed6(case: Case) -> Answers:
+    """The echo request is answered."""
+    [sent] = case.sent
+    data = sent[sent.index(b"\x80\0", 54 + 8) + 8 :]
+    return _made6(case, lambda src, to: frames.icmp6_echo(src, to, case.ident, 7, data, reply=True))
+
+
+def _advertised(target: str, *, override: bool) -> Callable[[Case], Answers]:
+    """The solicitation is answered with the router's link-layer address."""
+
+    def ours(case: Case) -> Answers:
+        mac = case.sent[0][6:12]
+        learned = bool(case.sent[0][78:])  # with the sender's own option the answer goes there
+        message = frames.neighbour_advertisement(
+            R6, case.src, target, mac=ROUTER_A, router=True, solicited=True, override=override
+        )
+        link = (mac if learned else frames.mac_bytes(HOST_A)) + frames.mac_bytes(ROUTER_A) + b"\x86\xdd"
+        frame = link + frames.ipv6(R6, case.src, frames.ICMPV6, message, hop_limit=255)
+        return [Answer("back", frame, describe(frame))]
+
+    return ours
+
+
+def _not_learned(case: Case) -> Answers:
+    """The echo reply goes where the case said first."""
+    first, second = case.answers
+    frame = frames.mac_bytes(case.mac) + second.frame[6:]
+    return [first, Answer("back", frame, describe(frame))]
+
+
+def _rows6() -> dict[str, Difference]:
+    found: dict[str, Difference] = {}
+
+    def add(clause: str, ours: Callable[[Case], Answers], *probes: str) -> None:
+        found.update({f"v6 {probe}": Difference(clause, ours) for probe in probes})
+
+    mapped = "source ::ffff:10.1.0.9"
+    add("RFC 6890 2.2.3", _silence, *(f"{mapped}{what}" for what in (" through", " to a closed port", ", echo")))
+    add("RFC 6890 2.2.3", _silence, f"{mapped}, hop limit 1", "to ::ffff:10.2.0.2", "echo to ::ffff:10.2.0.2")
+    add("RFC 4291 2.5.2", _silence, "to ::", "echo to ::")
+    add("RFC 4443 2.4 (e.2)", _silence, "hop limit 1, redirect message")
+    add("RFC 4443 2.4 (e.1)", _silence, "first of icmp of no octets")
+    add(
+        "RFC 4443 2.2",
+        _unicast_source,
+        "closed port, anycast address",
+        "unknown protocol, anycast address",
+        "to fd00:1::",
+        "to fd00:2::",
+        "destination unknown, report, anycast address",
+    )
+    add("RFC 2675 4", _silence, "closed port, length 0")
+    add("RFC 4291 2.5.6", _silence, "local source to a neighbour", "local source, echo to the other link's address")
+    add("RFC 4291 2.5.6", _silence, "hop limit 1 to a local neighbour")
+    add("RFC 4291 2.5.6", _silence, *(f"{to}{n}" for to in ("to ", "echo to ") for n in ("fe80::77", LOCAL_B)))
+    add(
+        "RFC 4007 9",
+        _local_error6(UNREACHABLE6, 2),
+        "source fe80::77, hop limit 1",
+        "local source, hop limit 1",
+        "local source, to its own link",
+        "local source, redirect",
+    )
+    add("RFC 2675 2", _error6(PARAMETER6, 2, 42), "hop-by-hop jumbo, through", "hop-by-hop jumbo, echo")
+    add(
+        "RFC 2675 3",
+        _error6(PARAMETER6, 0, 4),
+        "hop-by-hop, payload length 0",
+        "hop-by-hop, payload length 0, through",
+    )
+    add("RFC 8504 5.3", _silence, "seventeen headers, echo")
+    add("RFC 8200 4.4", _echoed6, *(f"routing type {type_}, 0 left, echo" for type_ in (3, 4)))
+    unknown = (f"routing type {type_}, {left} left, echo" for type_ in (3, 4) for left in (1, 2))
+    add("RFC 8200 4.4", _error6(PARAMETER6, 0, 42), *unknown)
+    add("RFC 5722 4", _silence, "overlap, one inside the other", "two ends", "beyond the end")
+    add("RFC 8200 4.5", _incomplete, "empty last piece")
+    add("RFC 4861 7.2.4", _advertised(R6, override=True), "solicitation, unicast", "solicitation, unicast, no option")
+    add("RFC 4861 7.2.4", _advertised(R6, override=True), "solicitation, no option")
+    add("RFC 4861 7.2.4", _advertised("fd00:1::", override=False), "solicitation, anycast address, unicast")
+    add("IEEE 802.3 3.2.3", _silence, *(f"solicitation, address of {what}" for what in ("a group", "zeros")))
+    add("IEEE 802.3 3.2.3", _not_learned, "advertised, address of a group")
+    add("RFC 5942 4", _silence, "solicitation from another subnet", "solicitation from B's subnet")
+    add("RFC 5942 4", _silence, "solicitation from the router's address")
+    add("RFC 4443 3.1", _silence, "no forwarding, no route", "no forwarding, prohibit")
+    return found
+
+
+def _incomplete(case: Case) -> Answers:
+    """The first fragment came, and the rest did not in time."""
+    first = case.sent[0][14:]
+    return _made6(case, lambda src, to: frames.icmp6_error(src, to, EXCEEDED6, 1, first))
+
+
 def _rows() -> dict[str, Difference]:
     found: dict[str, Difference] = {}
 
@@ -178,4 +314,4 @@ def _rows() -> dict[str, Difference]:
     return found
 
 
-DIFFERENCES = _rows()
+DIFFERENCES = _rows() | _rows6()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.interop.place import Probe
+from tests.interop.case import V4, Probe
 from tests.interop.probes import (
     ADDRESSES,
     ARP,
@@ -41,6 +41,7 @@ class Phase:
     settings: dict[str, int] = field(default_factory=dict)
     down: str = ""
     awaited: str = ""
+    family: int = V4
 
 
 # What the settings of the phases are otherwise.

@@ -4,16 +4,20 @@
 
     probes in by A                                                                       what is forwarded to B
     [ AF_PACKET on A ] ══ a 10.1.0.1/16, 10.1.0.129/16 ── router ── b 10.2.0.1/16, mtu 1400 ══ [ AF_PACKET on B ]
-       any 10.1.x.y                                                                             any 10.2.x.y
+       any 10.1.x.y         fd00:1::1/64, fd00:1::129/64             fd00:2::1/64               any 10.2.x.y
+       any fd00:1::/64                                                                          any fd00:2::/64
 
 The kernel's router stands in a kernel namespace between two veth pairs, ours between two TAPs whose kernel's ends lie
 in namespaces of their own. Both have the same MAC and IP addresses, routes and settings. On A and B stands no host: the
-test reads and writes frames there, and answers ARP for every address but those in `DEAF`.
+test reads and writes frames there, and answers ARP and neighbour solicitations for every address but those in `DEAF`
+and `DEAF6`.
 
-A `Case` is one probe under way: it has a source address, an IP identification and a MAC of its own, by which every
-answer is told whose it is, at once or a second later. So all cases of a phase are sent in one go; between two of them a
-*barrier* is waited for, a datagram to a closed port of the router, whose answer shows that it has dealt with all that
-was sent before.
+Of every frame it can be told to which `Case` it belongs, at once or a second later. So all cases of a phase are sent in
+one go; between two of them a *barrier* is waited for, a datagram to a closed port of the router, whose answer shows
+that it has dealt with all that was sent before.
+
+What a router says of its own accord belongs to no case and is no stray: solicitations, announcements of its addresses,
+and listener reports that nobody asked for.
 """
 
 from __future__ import annotations
@@ -24,19 +28,32 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.interop.case import (
+    HOST_A,
+    HOST_B,
+    LOCAL_A,
+    LOCAL_B,
+    ROUTER_A,
+    ROUTER_B,
+    V4,
+    Answer,
+    Case,
+    Probe,
+    Whole,
+    answer_of,
+)
 from vrouter import kernel_netns
 from vrouter.testing import frames
 from vrouter.testing.match import describe
 from vrouter.testing.tap_lab import RunningRouter, TapLab
 
-ROUTER_A, ROUTER_B = "02:00:00:00:00:01", "02:00:00:00:00:02"
-HOST_A, HOST_B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 OWN = ("10.1.0.1", "10.1.0.129", "10.2.0.1", "127.0.0.1")
+OWN6 = ("fd00:1::1", "fd00:1::129", "fd00:2::1", "::1", "fd00:1::", "fd00:2::", LOCAL_A, LOCAL_B, "::")
 DEAF = tuple(f"10.2.{n}." for n in range(70, 80))  # nobody answers ARP for these
+DEAF6 = socket.inet_pton(socket.AF_INET6, "fd00:2::dead:0")[:14]  # nor neighbour solicitations for these
 ROUTES = [
     {"to": "10.9.0.0/16", "via": "10.1.0.9"},
     {"to": "10.10.0.0/16", "type": "unreachable"},
@@ -46,6 +63,18 @@ ROUTES = [
     {"to": "10.13.9.0/24", "type": "unreachable"},
     {"to": "10.13.9.9/32", "via": "10.2.0.2"},
     {"to": "169.254.7.0/24", "via": "10.2.0.2"},
+    {"to": "fd00:9::/32", "via": "fd00:1::9"},
+    {"to": "fd00:19::/32", "via": "fe80::9", "dev": "a"},
+    {"to": "fd00:a::/32", "type": "unreachable"},
+    {"to": "fd00:b::/32", "type": "prohibit"},
+    {"to": "fd00:c::/32", "type": "blackhole"},
+    {"to": "fd00:d::/32", "via": "fd00:2::2"},
+    {"to": "fd00:d:9::/48", "type": "unreachable"},
+    {"to": "fd00:d:9::9/128", "via": "fd00:2::2"},
+    {"to": "fd00:e::/32", "via": "fd00:2::2", "mtu": 1280},
+    {"to": "fd00:f::/32", "via": "fe80::2", "dev": "b"},
+    {"to": "fec0::/16", "via": "fd00:2::2"},
+    {"to": "::ffff:0:0/96", "via": "fd00:2::2"},
 ]
 SETTINGS = {
     "net.ipv4.ip_forward": 1,
@@ -56,122 +85,19 @@ SETTINGS = {
     "net.ipv4.conf.all.rp_filter": 0,
     **{f"net.ipv4.conf.{dev}.rp_filter": 0 for dev in "ab"},
     **{f"net.ipv4.neigh.{dev}.retrans_time_ms": 100 for dev in "ab"},  # ARP gives up after 0.3 s
+    "net.ipv6.conf.all.forwarding": 1,
+    "net.ipv6.auto_flowlabels": 0,
+    "net.ipv6.icmp.ratelimit": 0,
+    "net.ipv6.ip6frag_time": 1,
+    **{f"net.ipv6.neigh.{dev}.retrans_time_ms": 100 for dev in "ab"},
+}
+DEFAULTS6 = {  # of devices that are made later: addresses are there at once, and stay
+    f"net.ipv6.conf.{which}.{name}": value
+    for which in ("all", "default")
+    for name, value in (("dad_transmits", 0), ("keep_addr_on_down", 1))
 }
 PATIENCE = 15.0  # s of real time for what must come
 ARRIVAL = "back", "through"  # on A, on B
-
-
-class Whole(bytes):
-    """A frame that a probe wants on the wire as it is."""
-
-
-@dataclass(slots=True)
-class Case:
-    """One probe under way to one router."""
-
-    number: int
-    sent: list[bytes] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-
-    @property
-    def src(self) -> str:
-        """Its own source address."""
-        return f"10.1.{1 + self.number // 100}.{100 + self.number % 100}"
-
-    @property
-    def ident(self) -> int:
-        """Its own IP identification, and that of its ICMP queries."""
-        return 0x4000 + self.number
-
-    @property
-    def mac(self) -> str:
-        """Its own MAC address, used by ARP cases."""
-        return f"02:00:00:01:{self.number >> 8:02x}:{self.number & 255:02x}"
-
-    @property
-    def deaf(self) -> str:
-        """An address of its own on B that does not answer ARP."""
-        return f"10.2.{70 + self.number // 200}.{1 + self.number % 200}"
-
-    def ip(self, dst: str, proto: int, payload: bytes = b"", *, src: str = "", ttl: int = 9, **header: Any) -> bytes:
-        """An IP packet of this case."""
-        return frames.ipv4(src or self.src, dst, proto, payload, ttl=ttl, **{"ident": self.ident, **header})
-
-    def udp(self, dst: str, size: int = 18, *, src: str = "", dport: int = 9, **header: Any) -> bytes:
-        """A UDP packet of this case with `size` bytes in it."""
-        data = bytes(at * 7 & 255 for at in range(size))
-        return self.ip(dst, frames.UDP, frames.udp(src or self.src, dst, 1111, dport, data), src=src, **header)
-
-    def icmp(self, dst: str, type_: int, code: int = 0, payload: bytes = b"", **header: Any) -> bytes:
-        """An ICMP query of this case."""
-        return self.ip(dst, frames.ICMP, frames.icmp(type_, code, self.ident << 16 | 7, payload), **header)
-
-    def echo(self, dst: str, size: int = 8, **header: Any) -> bytes:
-        """An echo request of this case."""
-        return self.icmp(dst, 8, 0, bytes(at * 5 & 255 for at in range(size)), **header)
-
-    def error(self, dst: str, type_: int, code: int = 0, **header: Any) -> bytes:
-        """An ICMP error about a packet that the destination might have sent."""
-        quoted = frames.ipv4_udp(dst, self.src, 9, 9)
-        return self.ip(dst, frames.ICMP, frames.icmp_error(type_, code, quoted), **header)
-
-    def arp(self, tpa: str, op: int = 1, *, spa: str = "", dst: str = frames.BROADCAST, **wrong: Any) -> Whole:
-        """An ARP frame of this case."""
-        sha = wrong.pop("sha", self.mac)
-        packet = frames.arp(op, sha, spa or self.src, frames.ZERO_MAC, tpa, **wrong)
-        return Whole(frames.ethernet(dst, self.mac, frames.ARP, packet, pad=True))
-
-    def link(self, dst_mac: str, packet: bytes) -> Whole:
-        """A packet in a frame to `dst_mac`."""
-        return Whole(frames.ethernet(dst_mac, HOST_A, frames.IPV4, packet))
-
-
-Probe = Callable[[Case], "bytes | list[bytes]"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One frame that came of a case, comparable: what two routers may choose freely is zero in it.
-
-    That are the identification of packets that the router made, and with it their header checksum; that a checksum is
-    right stands in the text. Times (timestamp options and messages) are zero too.
-    """
-
-    where: str
-    frame: bytes
-    text: str = field(compare=False)
-
-    def __repr__(self) -> str:
-        return f"{self.where}: {self.text}"
-
-
-def _neutral(frame: bytes, made: bool) -> bytes:
-    data = bytearray(frame)
-    header_len = (data[14] & 15) * 4
-    if made:
-        data[18:20] = data[24:26] = b"\0\0"
-    if made and data[23] == frames.ICMP and data[14 + header_len] == 14:
-        at = 14 + header_len
-        data[at + 2 : at + 4] = bytes(2)
-        data[at + 12 : at + 20] = bytes(8)
-    if 0x44 in data[34 : 14 + header_len]:
-        _neutral_timestamps(data, 34, 14 + header_len)
-        data[24:26] = b"\0\0"
-    return bytes(data)
-
-
-def _neutral_timestamps(data: bytearray, at: int, end: int) -> None:
-    while at < end and data[at] != 0:
-        if data[at] == 1:
-            at += 1
-            continue
-        size = data[at + 1]
-        if data[at] == 0x44:
-            width = 4 if data[at + 3] & 15 == 0 else 8
-            for entry in range(at + 4, at + data[at + 2] - 1, width):
-                if data[entry + width - 4 : entry + width] != b"\x11\x11\x11\x11":  # the case's own
-                    data[entry + width - 4 : entry + width] = bytes(4)
-        at += max(size, 1)
 
 
 class Place:
@@ -184,31 +110,45 @@ class Place:
         self._barriers = 0
         self._seen: set[tuple[str, int]] = set()
         self._cases: dict[str, Case] = {}
+        self._last: Case | None = None
         self._by_ident: dict[int, Case] = {}
+        self._by_label: dict[int, Case] = {}
+        self._by_group: dict[str, Case] = {}
         self._by_mac: dict[bytes, Case] = {}
         self._by_deaf: dict[str, Case] = {}
         self.strays: list[str] = []
 
-    def run(self, probes: Mapping[str, Probe], first: int, sides: Sequence[int] = (0, 1)) -> dict[str, Case]:
+    def run(
+        self, probes: Mapping[str, Probe], first: int, sides: Sequence[int] = (0, 1), family: int = V4
+    ) -> dict[str, Case]:
         """Send each probe's frames, and return the cases with what came of them until a barrier after the last one.
 
         The cases are numbered from `first`. More may come of them in the next runs. `sides` are those that are up.
         """
         found = {}
         for number, (name, probe) in enumerate(probes.items(), start=first):
-            case = found[name] = Case(number)
-            self._cases[case.src] = self._by_ident[case.ident] = case
-            self._by_mac[frames.mac_bytes(case.mac)] = self._by_deaf[case.deaf] = case
+            case = found[name] = Case(number, family)
+            self._enter(case)
             made = probe(case)
+            if case.asks == "::":
+                self._by_group.clear()  # what comes from now on is about all groups
+            if case.asks:
+                self._by_group[case.asks] = case
             for data in made if isinstance(made, list) else [made]:
-                whole = data if isinstance(data, Whole) else frames.ethernet(ROUTER_A, HOST_A, frames.IPV4, data)
+                whole = data if isinstance(data, Whole) else case.link(ROUTER_A, data)
                 case.sent.append(whole)
+                self._last = case
                 self._sockets[0].send(whole)
             self._barrier(0)
         for _ in range(3):  # ARP for what was answered or forwarded last is over after these
             for side in sides:
                 self._barrier(side)
         return found
+
+    def _enter(self, case: Case) -> None:
+        self._cases[case.src] = self._by_ident[case.ident] = self._by_label[case.label] = case
+        self._by_mac[frames.mac_bytes(case.mac)] = self._by_deaf[case.deaf] = case
+        self._cases[case.local] = case
 
     def wait_answered(self, case: Case) -> None:
         """Read until there is an answer to `case`, and to all that was sent before."""
@@ -243,6 +183,8 @@ class Place:
             self._take_arp(side, frame)
         elif ethertype == frames.IPV4:
             self._take_ip(side, frame)
+        elif ethertype == frames.IPV6:
+            self._take_ipv6(side, frame)
 
     def _take_arp(self, side: int, frame: bytes) -> None:
         op, target = frame[21], socket.inet_ntoa(frame[38:42])
@@ -272,7 +214,70 @@ class Place:
             self.strays.append(f"{ARRIVAL[side]}: {describe(frame)}")
         else:
             total = 14 + int.from_bytes(frame[16:18], "big")
-            case.answers.append(Answer(ARRIVAL[side], _neutral(frame[:total], made), describe(frame[:total])))
+            case.answers.append(answer_of(ARRIVAL[side], frame[:total], made))
+
+    def _take_ipv6(self, side: int, frame: bytes) -> None:
+        frame = frame[: 54 + int.from_bytes(frame[18:20], "big")]
+        src, dst = _text6(frame[22:38]), _text6(frame[38:54])
+        made = src in OWN6 and not (dst == src and frame[20] == frames.UDP)
+        if made and frame[6:12] in map(frames.mac_bytes, (ROUTER_A, ROUTER_B)) and self._take_own(side, frame):
+            return
+        case = self._cases.get(dst) if made else None
+        if case is None:
+            case = self._by_label.get(int.from_bytes(frame[14:18], "big") & 0xFFFFF)
+        if case is None and made:
+            case = self._asker(frame)
+        if case is None and not made:
+            case = self._cases.get(src)
+        if case is None:
+            self.strays.append(f"{ARRIVAL[side]}: {describe(frame)}")
+        else:
+            case.answers.append(answer_of(ARRIVAL[side], frame, made))
+
+    def _take_own(self, side: int, frame: bytes) -> bool:
+        """What a router says of its own accord, and solicitations, which are answered."""
+        if frame[20] == frames.HOPOPTS and frame[54] == frames.ICMPV6 and frame[62] in (131, 132, 143):
+            self._take_report(side, frame)
+            return True
+        if frame[20] != frames.ICMPV6 or frame[54] not in (133, 135, 136):
+            return False
+        if frame[54] == 136:  # to all nodes: the answer to a probe, or the announcement of an address
+            return frame[38:40] == b"\xff\x02" and (self._last is None or self._last.sent[-1][62:78] != frame[62:78])
+        if frame[54] == 133:
+            return True
+        target = _text6(frame[62:78])
+        case = self._by_deaf.get(target)
+        if case is not None:
+            case.answers.append(answer_of(ARRIVAL[side], frame, True))
+        elif target not in OWN6 and not frame[62:78].startswith(DEAF6):
+            mac, asker = (HOST_A, HOST_B)[side], _text6(frame[22:38])
+            reply = frames.neighbour_advertisement(target, asker, target, mac=mac, solicited=True, override=True)
+            packet = frames.ipv6(target, asker, frames.ICMPV6, reply, hop_limit=255)
+            self._sockets[side].send(frames.ethernet(frame[6:12], mac, frames.IPV6, packet))
+        return True
+
+    def _take_report(self, side: int, frame: bytes) -> None:
+        """A listener report; only of those that a query asked for it can be told whose they are."""
+        version2 = frame[62] == 143
+        if version2 and frame[70] not in (1, 2):
+            return
+        case = self._by_group.get(_text6(frame[74:90] if version2 else frame[70:86])) or self._by_group.get("::")
+        if case is not None:
+            case.answers.append(answer_of(ARRIVAL[side], frame, True))
+
+    def _asker(self, frame: bytes) -> Case | None:
+        """The case that a message to somebody else is about."""
+        message = frame[54:]
+        if message[0] < 128 or message[0] == 137:
+            at = 8 if message[0] < 128 else message.find(b"\x04", 40) + 8
+            return self._by_label.get(int.from_bytes(message[at : at + 4], "big") & 0xFFFFF)
+        if message[0] == frames.ECHO_REPLY6:
+            return self._by_ident.get(int.from_bytes(message[4:6], "big"))
+        return self._last if message[0] == 136 else None
+
+
+def _text6(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET6, address)
 
 
 # ------------------------------------------------------------------------------------------------------- the places
@@ -311,7 +316,9 @@ def kernel_place() -> Iterator[Place]:
     """The kernel's router."""
     with TapLab() as lab, contextlib.ExitStack() as stack:
         left, middle, right = (lab.host(name).netns for name in ("ka", "kr", "kb"))
-        _quiet(left, middle, right)
+        _quiet(left, right)
+        for name, value in DEFAULTS6.items():
+            _write_sysctl(middle, name, value)
         for netns, dev, mac, host in ((left, "a", ROUTER_A, HOST_A), (right, "b", ROUTER_B, HOST_B)):
             near, far = ["netns", netns, "address", host], ["netns", middle, "address", mac]
             _ip("link", "add", "eth0", *near, "type", "veth", "peer", "name", dev, *far)
@@ -320,15 +327,18 @@ def kernel_place() -> Iterator[Place]:
             "addr add 10.1.0.1/16 brd + dev a",
             "addr add 10.1.0.129/16 brd + dev a",
             "addr add 10.2.0.1/16 brd + dev b",
+            "addr add fd00:1::129/64 dev a",  # of two equal ones Linux sends from the newer one
+            "addr add fd00:1::1/64 dev a",
+            "addr add fd00:2::1/64 dev b",
             "link set dev b mtu 1400",
             "link set dev a up",
             "link set dev b up",
         ):
             _ip("-n", middle, *words.split())
         for route in ROUTES:
-            via = ("via", route["via"]) if "via" in route else ()
-            _ip("-n", middle, "route", "add", route.get("type", "unicast"), route["to"], *via)
-        for name, value in (SETTINGS | {"net.ipv4.neigh.a.proxy_delay": 0}).items():
+            _kernel_route(middle, "add", route)
+        proxying = {f"net.ipv{version}.neigh.a.proxy_delay": 0 for version in (4, 6)}
+        for name, value in (SETTINGS | proxying).items():
             _write_sysctl(middle, name, value)
         sockets = [stack.enter_context(_raw(netns, "eth0")) for netns in (left, right)]
 
@@ -337,9 +347,16 @@ def kernel_place() -> Iterator[Place]:
             if up:  # routes by a device that goes down are gone for good
                 for route in ROUTES:
                     if "via" in route:
-                        _ip("-n", middle, "route", "replace", route["to"], "via", route["via"])
+                        _kernel_route(middle, "replace", route)
 
         yield Place(sockets, lambda name, value: _write_sysctl(middle, name, value), link)
+
+
+def _kernel_route(netns: str, verb: str, route: Mapping[str, Any]) -> None:
+    words = [str(word) for key in ("via", "dev") if key in route for word in (key, route[key])]
+    if "mtu" in route:
+        words += ["mtu", "lock", str(route["mtu"])]  # without the lock it says nothing about packets in transit
+    _ip("-n", netns, "route", verb, route.get("type", "unicast"), route["to"], *words)
 
 
 @contextlib.contextmanager
@@ -349,10 +366,10 @@ def vrouter_place() -> Iterator[Place]:
         left, right = lab.host("va"), lab.host("vb")
         _quiet(left.netns, right.netns)
         devices = {
-            "a": left.device("10.1.0.1/16", "10.1.0.129/16", mac=ROUTER_A),
-            "b": right.device("10.2.0.1/16", mac=ROUTER_B, mtu=1400),
+            "a": left.device("10.1.0.1/16", "10.1.0.129/16", "fd00:1::1/64", "fd00:1::129/64", mac=ROUTER_A),
+            "b": right.device("10.2.0.1/16", "fd00:2::1/64", mac=ROUTER_B, mtu=1400),
         }
-        running = lab.start({"netns": {"r": {"dev": devices, "route": ROUTES, "sysctl": SETTINGS}}})
+        running = lab.start({"netns": {"r": {"dev": devices, "route": ROUTES, "sysctl": DEFAULTS6 | SETTINGS}}})
         sockets = [stack.enter_context(_raw(host.netns, "eth0")) for host in (left, right)]
         yield Place(sockets, _sysctl_of(running), _link_of(running))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.interop.place import ROUTER_A, Case, Probe, Whole
+from tests.interop.case import ROUTER_A, Case, Probe, Whole
 from vrouter.testing import frames
 
 R, R2, RB, B = "10.1.0.1", "10.1.0.129", "10.2.0.1", "10.2.0.2"  # the router's addresses, a host on B
