@@ -404,6 +404,24 @@ def test_a_device_that_moves_forgets(talk: Talk) -> None:
     assert rest(talk) == []
 
 
+def test_a_namespace_that_goes_says_nothing_more(talk: Talk) -> None:
+    """With members, a querier, a proxy and multicast DNS in use: no timer is left, and the accounts balance."""
+    bed = talk.bed
+    ns = bed.stack.add_netns("s")
+    ns.sysctl["net.ipv6.conf.default.router_solicitations"] = 0
+    for name in ("one", "two"):
+        ns.add_device(name, now=bed.now)
+    ns.set_multicast_proxy("one", ["two"], now=bed.now)
+    ns.set_querier("one", igmp=True, mld=True, now=bed.now)
+    ns.set_mdns(["one", "two"], now=bed.now)
+    ns.add_mroute(talk.G, "one", ["two"], netns="r", join=True, now=bed.now)
+    bed.stack.take_egress()
+    bed.stack.remove_netns("s", now=bed.now)
+    assert bed.stack.take_egress() == []
+    assert bed.stack.poll_at() is None
+    assert bed.stack.crossings_to == {}
+
+
 def test_mld_speaks_from_nowhere_until_it_has_an_address() -> None:
     """RFC 3590 4, RFC 3810 5.2.13: the first report comes from ::, and all is told again from the link-local address
     once that is unique."""
