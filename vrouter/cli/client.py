@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from vrouter.cli.failure import NO_ROUTER, PRIVILEGE, RUNTIME, USAGE, Failure
 
@@ -15,6 +15,7 @@ DEFAULT_ADMIN: Final = "/run/vrouter/vrouter.sock"
 VARIABLE: Final = "VROUTER_ADMIN"
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
+_PIECE_BYTES = 1 << 18
 _SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _MENDS: Final = {
     "ENODEV": "`vrouter show devices` lists them",
@@ -146,6 +147,25 @@ class Client:
             sock.settimeout(patience_s)
             try:
                 sock.sendall(head.encode() + b"\r\n" + data)
+            except ConnectionError:
+                pass  # it may have answered all the same
+            return Answer(self.path, sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def upload(self, where: str, file: BinaryIO, media: str) -> Answer:
+        """POST what a file has, piece by piece as it is read; the answer, whatever its status."""
+        head = f"POST {where} HTTP/1.1\r\nHost: vrouter\r\nConnection: close\r\n"
+        head += f"Content-Type: {media}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sock = self._connect(_ANSWER_S)
+        try:
+            sock.settimeout(_ANSWER_S)
+            try:
+                sock.sendall(head.encode())
+                while piece := file.read(_PIECE_BYTES):
+                    sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                sock.sendall(b"0\r\n\r\n")
             except ConnectionError:
                 pass  # it may have answered all the same
             return Answer(self.path, sock)

@@ -57,7 +57,13 @@ def request(arguments: Arguments) -> dict[str, Any]:
     if "ttl" in options:
         body["ttl"] = number(options["ttl"], "-t", 1, 255)
     if "source" in options:
-        body["src"] = options["source"]
+        source = options["source"]
+        if ":" in source or source[:1].isdigit():
+            body["src"] = source
+        elif body["dst"].lower().startswith("fe80:") and "%" not in body["dst"]:
+            body["dst"] += f"%{source}"
+        else:
+            raise usage(f"-I is a source address, or the device of a link-local destination; not {source!r}")
     if "mtu" in options:
         if options["mtu"] not in ("do", "dont"):
             raise usage(f"-M is do or dont, not {options['mtu']!r}")

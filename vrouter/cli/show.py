@@ -1,111 +1,48 @@
-"""`vrouter show`: what the router has, as a table in the words of ip(8) and ss(8), or as JSON."""
+"""`vrouter show`: what the router has, in the words of ip(8), bridge(8) and ss(8), or as JSON.
+
+Routes, rules, next-hop objects and multicast routes are lines, under a heading for each namespace unless one is named;
+the rest are tables. A routing table is printed as it comes, however large it is.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from vrouter.cli.arguments import Arguments
-from vrouter.cli.client import Client, decoded, target
+from vrouter.cli.client import Answer, Client, decoded, refused, target
+from vrouter.cli.columns import COLUMNS, Row, table
 from vrouter.cli.connect import client_of
 from vrouter.cli.failure import did_you_mean, unbuilt, usage
+from vrouter.cli.ip_text import mroute_line, nexthop_line, route_line, rule_line
+from vrouter.cli.words import family_of
 
 WATCH_S: Final = 1.0
-UNBUILT: Final = ("rules", "conntrack", "flows", "firewall", "shares")
-
-Row = dict[str, Any]
-Column = tuple[str, Callable[[Row], object]]
-
-
-def _field(name: str) -> Callable[[Row], object]:
-    return lambda row: row[name]
-
-
-def _age(row: Row) -> str:
-    return f"{row['age_ns'] / 1e9:.1f}s"
-
-
-def _length(row: Row) -> str:
-    return " ".join(row["accept_from"]) or "-"
-
-
-def _to(row: Row) -> str:
-    return str(row["to"]) if row["type"] == "unicast" else f"{row['type']} {row['to']}"
-
-
-def _severity(row: Row) -> object:
-    """How to read it: error (somebody is wrong), policy (so configured), normal (part of ordinary life)."""
-    from vrouter.stack.base.drop import DROP_TABLE, DropReason
-
-    reason = DropReason.__members__.get(row["reason"])
-    return None if reason is None else DROP_TABLE[reason].severity.value
-
-
-# A column whose heading ends with ">" is aligned to the right.
-COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
-    "netns": (
-        ("NETNS", _field("netns")), ("KIND", _field("kind")), ("DEVICES>", _field("devices")),
-        ("ACCEPT-FROM", _length),
-    ),
-    "devices": (
-        ("NETNS", _field("netns")), ("DEV", _field("dev")), ("KIND", _field("kind")), ("IFNAME", _field("ifname")),
-        ("STATE", _field("state")), ("MTU>", _field("mtu")), ("LLADDR", _field("mac")),
-        ("RX-PACKETS>", _field("rx_packets")), ("RX-BYTES>", _field("rx_bytes")), ("RX-DROPS>", _field("rx_drops")),
-        ("TX-PACKETS>", _field("tx_packets")), ("TX-BYTES>", _field("tx_bytes")), ("TX-DROPS>", _field("tx_drops")),
-        ("ERROR", _field("error")),
-    ),
-    "addresses": (
-        ("NETNS", _field("netns")), ("DEV", _field("dev")), ("ADDRESS", _field("address")),
-        ("SCOPE", _field("scope")), ("STATE", _field("state")),
-    ),
-    "routes": (
-        ("NETNS", _field("netns")), ("TO", _to), ("VIA", _field("via")), ("DEV", _field("dev")),
-        ("INTO", _field("target_netns")), ("METRIC>", _field("metric")), ("PROTO", _field("proto")),
-        ("SRC", _field("src")),
-    ),
-    "neighbors": (
-        ("NETNS", _field("netns")), ("ADDRESS", _field("address")), ("DEV", _field("dev")), ("LLADDR", _field("mac")),
-        ("STATE", _field("state")), ("AGE>", _age),
-    ),
-    "sockets": (
-        ("NETNS", _field("netns")), ("NETID", _field("proto")), ("STATE", _field("state")),
-        ("RECV-Q>", _field("rx_queue")), ("SEND-Q>", _field("tx_queue")), ("LOCAL", _field("local")),
-        ("PEER", _field("peer")),
-    ),
-    "crossings": (
-        ("FROM", _field("from")), ("TO", _field("to")), ("KIND", _field("kind")),
-        ("ACCEPTED", lambda row: "yes" if row["accepted"] else "no"), ("PACKETS>", _field("packets")),
-        ("BYTES>", _field("bytes")), ("DENIED>", _field("denied")),
-    ),
-    "drops": (
-        ("NETNS", _field("netns")), ("DEV", _field("dev")), ("REASON", _field("reason")), ("LAYER", _field("layer")),
-        ("SEVERITY", _severity), ("COUNT>", _field("count")), ("TEXT", _field("text")),
-    ),
-    "stats": (("NETNS", _field("netns")), ("NAME", _field("name")), ("VALUE>", _field("value"))),
-}  # fmt: skip
-WHAT: Final = (*COLUMNS, "config")
-
-
-def table(columns: tuple[Column, ...], rows: list[Row]) -> str:
-    """Aligned columns under headings, two spaces apart; what a row has not is ``-``."""
-    lines = [[heading.rstrip(">") for heading, _ in columns]]
-    lines += [[_cell(read(row)) for _, read in columns] for row in rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    out = []
-    for line in lines:
-        cells = [
-            text.rjust(width) if heading.endswith(">") else text.ljust(width)
-            for text, width, (heading, _) in zip(line, widths, columns, strict=True)
-        ]
-        out.append("  ".join(cells).rstrip())
-    return "\n".join(out)
-
-
-def _cell(value: object) -> str:
-    return "-" if value is None or value == "" else str(value)
+UNBUILT: Final = ("conntrack", "flows", "firewall", "shares")
+LINES: Final = "application/x-ndjson"
+TEXTS: Final[dict[str, Callable[[Row], str]]] = {
+    "routes": route_line,
+    "rules": rule_line,
+    "nexthops": nexthop_line,
+    "mroutes": mroute_line,
+}
+WHAT: Final = (
+    "netns", "devices", "addresses", "routes", "rules", "nexthops", "neighbors", "routers", "adverts", "groups",
+    "listeners", "queriers", "mroutes", "bridges", "ports", "fdb", "mdb", "vlans", "sockets", "crossings", "drops",
+    "stats", "config",
+)  # fmt: skip
+OTHER_NAMES: Final = {"bridge": "bridges", "ra": "adverts", "maddr": "groups"}
+OF_FAMILY: Final = frozenset(
+    ("addresses", "routes", "rules", "nexthops", "neighbors", "groups", "listeners", "mroutes", "mdb")
+)
+# Of the rows of a bridge's ports, those columns that bridge(8) has in one view or in the other.
+_LAYOUTS: Final = {
+    "bridge link": ("NETNS", "BRIDGE", "DEV", "STATE", "ROLE", "COST>", "PRIORITY>", "FLAGS"),
+    "bridge vlan": ("NETNS", "BRIDGE", "DEV", "PVID>", "UNTAGGED", "TAGGED"),
+}
 
 
 def show(arguments: Arguments) -> int:
@@ -115,16 +52,23 @@ def show(arguments: Arguments) -> int:
     what, *more = arguments.words
     if what in UNBUILT:
         raise unbuilt(f"show {what}")
+    what = OTHER_NAMES.get(what, what)
     if what not in WHAT:
         raise usage(f"there is nothing called {what!r} to show ({did_you_mean(what, WHAT)})")
-    if more:
-        raise usage(f"{more[0]!r} is too much")
+    return listed(arguments, what, more)
+
+
+def listed(arguments: Arguments, what: str, more: list[str], *, layout: str = "") -> int:
+    """`show WHAT`, which other verbs have as ``list``. `more` are the words behind it."""
+    query = _query(arguments, what, more)
     client = client_of(arguments)
     if not arguments.has("watch"):
-        print(rendered(client, what, arguments))
+        if what == "routes":
+            return _stream(client, query, arguments)
+        print(rendered(client, what, query, arguments, layout))
         return 0
     while True:
-        text = rendered(client, what, arguments)
+        text = rendered(client, what, query, arguments, layout)
         if sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"
         elif not arguments.has("json"):
@@ -133,9 +77,23 @@ def show(arguments: Arguments) -> int:
         time.sleep(WATCH_S)
 
 
-def rendered(client: Client, what: str, arguments: Arguments) -> str:
+def _query(arguments: Arguments, what: str, more: list[str]) -> dict[str, Any]:
+    family = family_of(arguments)
+    if family is not None and what not in OF_FAMILY:
+        raise usage(f"{what} have no family: leave out -{family}")
+    query: dict[str, Any] = {"netns": arguments.options.get("netns"), "family": family}
+    if what == "routes" and more[:1] == ["table"]:
+        if len(more) < 2:
+            raise usage("table needs a value: a number, a name, or all")
+        query["table"], more = more[1], more[2:]
+    if more:
+        raise usage(f"{more[0]!r} is too much")
+    return query
+
+
+def rendered(client: Client, what: str, query: dict[str, Any], arguments: Arguments, layout: str = "") -> str:
     """What is printed, without the end of the last line."""
-    data = client.ask("GET", target("v1", what, netns=arguments.options.get("netns")))
+    data = client.ask("GET", target("v1", what, **query))
     if arguments.has("json"):
         return data.decode()
     rows = decoded(data)
@@ -143,4 +101,45 @@ def rendered(client: Client, what: str, arguments: Arguments) -> str:
         return json.dumps(rows, indent=2, ensure_ascii=False)
     if what == "stats":
         rows = [row for row in rows if row["value"]]
-    return table(COLUMNS[what], rows)
+    if what in TEXTS:
+        return "\n".join(lines(what, rows, query))
+    columns = COLUMNS[what]
+    if layout in _LAYOUTS:
+        columns = tuple(column for column in columns if column[0] in _LAYOUTS[layout])
+    return table(columns, rows)
+
+
+def lines(what: str, rows: Any, query: dict[str, Any]) -> Iterator[str]:
+    """Rows as text, with headings where there are several namespaces or, of rules, families."""
+    text, before = TEXTS[what], ""
+    for row in rows:
+        heading = "" if query["netns"] else f"netns: {row['netns']}"
+        if what == "rules" and not query["family"]:
+            heading = f"{heading} family: {row['family']}".lstrip()
+        if heading != before:
+            before = heading
+            yield heading
+        yield text(row)
+
+
+def _stream(client: Client, query: dict[str, Any], arguments: Arguments) -> int:
+    """Print routes as they come."""
+    as_json = arguments.has("json")
+    with client.send("GET", target("v1", "routes", **query), accept="*/*" if as_json else LINES) as answer:
+        if answer.status >= 400:
+            raise refused(answer.status, answer.body())
+        if as_json:
+            for piece in answer.pieces():
+                sys.stdout.write(piece.decode())
+            print()
+        else:
+            for line in lines("routes", _rows(answer), query):
+                print(line)
+    return 0
+
+
+def _rows(answer: Answer) -> Iterator[Row]:
+    rest = b""
+    for piece in answer.pieces():
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from map(decoded, whole)
