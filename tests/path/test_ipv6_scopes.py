@@ -92,7 +92,7 @@ def test_an_address_of_one_link_is_not_answered_on_another(lab: Lab) -> None:
     ],
 )
 def test_a_socket_must_say_which_link(lab: Lab, host: str, scope_id: int, number: int | None) -> None:
-    """RFC 4007 6, ipv6(7): EINVAL without a zone, ENETUNREACH with one that is none; a group goes by the first device."""
+    """RFC 4007 6, ipv6(7): EINVAL without a zone, ENETUNREACH with a false one; a group goes by the first device."""
     a, r = lab.line("a", lab.router("r"))
     sock = a.ns.socket(AF_INET6, SOCK_DGRAM)
     if number is None:

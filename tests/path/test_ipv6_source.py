@@ -96,8 +96,8 @@ def test_a_tentative_address_is_nobody_s(lab: Lab) -> None:
 
 
 def test_without_any_address_of_the_scope(lab: Lab) -> None:
-    """A link-local address is no good source for what is beyond the link (RFC 6724 5, rule 2; RFC 4007 9), but it is all
-    there is."""
+    """A link-local address is no good source for what is beyond the link (RFC 6724 5, rule 2; RFC 4007 9), but it is
+    all there is."""
     a, r = lab.host("a"), lab.router("r")
     lab.wire(a, r, addresses=(None, "2001:db8::1/64"))
     a.ns.add_route("::/0", via=r.link_local(a), dev="r", now=lab.now)

@@ -143,3 +143,19 @@ async def test_a_router_that_was_not_ended_is_told() -> None:
         lab.close()
     await router.stop()
     assert what_is_left() == []
+
+
+async def test_hosts_of_both_families(tap_lab: TapLab) -> None:
+    """Addresses and gateways of IPv6 beside those of IPv4; they are used at once, from both sides."""
+    h1 = tap_lab.host("h1", "10.0.1.2/24", "fd00:0:1::2/64", gateway="10.0.1.1", gateway6="fd00:0:1::1")
+    h2 = tap_lab.host("h2", "fd00:0:2::2/64", gateway6="fd00:0:2::1")
+    assert (h1.addr, h1.addr6, h2.addr) == ("10.0.1.2", "fd00:0:1::2", "fd00:0:2::2")
+    red = {
+        "dev": {"one": h1.device("10.0.1.1/24", "fd00:0:1::1/64"), "two": h2.device("fd00:0:2::1/64")},
+        "sysctl": {"net.ipv6.conf.all.forwarding": 1, "net.ipv6.conf.default.dad_transmits": 0},
+    }
+    router = await tap_lab.router({"netns": {"red": red}})
+    for address in ("fd00:0:1::1", "fd00:0:2::2"):
+        ping = await h1.run_async(f"ping -c 1 -W 5 {address}")
+        assert ping.returncode == 0, ping.stdout
+    assert await router["red"].ping("fd00:0:2::2", timeout=5) > 0

@@ -154,7 +154,13 @@ peer = { netns = "../blue", dev = "z" }
         "10.0.0.1/24",
         "10.0.0.2/24",
     ]
-    assert [(row["netns"], row["to"], row["via"], row["type"], row["target_netns"]) for row in routes] == [
+    assert [(row["netns"], row["to"], row["dev"]) for row in routes if ":" in row["to"]] == [
+        ("red", "fe80::/64", "x"),
+        ("blue", "fe80::/64", "y"),
+        ("blue/in", "fe80::/64", "z"),
+    ]
+    ipv4 = [row for row in routes if ":" not in row["to"]]
+    assert [(row["netns"], row["to"], row["via"], row["type"], row["target_netns"]) for row in ipv4] == [
         ("red", "10.7.0.0/16", None, "prohibit", None),
         ("red", "10.8.0.0/16", "10.0.0.2", "unicast", None),
         ("red", "10.0.0.0/24", None, "unicast", None),
