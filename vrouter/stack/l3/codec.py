@@ -9,6 +9,7 @@ ICMP type and code, and `IpCodec.rest` what stands in the message's second word.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import BITS, BROADCAST4, V4, is_link_local4, is_multicast4
@@ -31,69 +32,9 @@ if TYPE_CHECKING:
 Error = tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IpCodec:
     """One family; see the modules of the functions for what they expect and set."""
-
-    __slots__ = (
-        "bits",
-        "can_broadcast",
-        "count_output",
-        "crossing",
-        "decrement",
-        "delivers",
-        "destination",
-        "empty_proto",
-        "error_source",
-        "error_tos",
-        "errors",
-        "ethertype",
-        "family",
-        "forw",
-        "frag_creates",
-        "frag_fails",
-        "frag_oks",
-        "fragment",
-        "fragment_input",
-        "fragment_key",
-        "group_floor",
-        "group_top",
-        "header",
-        "hop_input",
-        "icmp_input",
-        "icmp_proto",
-        "ident_mask",
-        "in_bcasts",
-        "in_errors",
-        "in_mcasts",
-        "in_receives",
-        "input",
-        "is_link_local",
-        "is_loopback",
-        "is_multicast",
-        "is_unusable",
-        "limits",
-        "link_group",
-        "link_tos",
-        "loopback",
-        "martian",
-        "max_packet",
-        "may_answer",
-        "min_mtu",
-        "out_bcasts",
-        "out_mcasts",
-        "out_requests",
-        "proto_at",
-        "push",
-        "quote",
-        "reasm_oks",
-        "reasm_reqds",
-        "reassembly",
-        "reply_options",
-        "rest",
-        "router_alert",
-        "seal",
-        "tos",
-    )
 
     family: int
     bits: int
@@ -153,11 +94,6 @@ class IpCodec:
     is_loopback: Callable[[int], bool]
     is_unusable: Callable[[int], bool]  # nobody's, as a destination
     link_group: Callable[[int], bytes]  # the MAC of a group
-
-    def __init__(self, **parts: Any) -> None:
-        for name in self.__slots__:
-            setattr(self, name, parts.pop(name))
-        assert not parts, parts
 
 
 def _seal4(message: Packet) -> None:
