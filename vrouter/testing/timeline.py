@@ -38,6 +38,7 @@ HOUSEKEEPING: Final = frozenset(
         TimerKind.BRIDGE_AGE,
         TimerKind.STP_TICK,
         TimerKind.SNOOPING,
+        TimerKind.GROUP_QUERY,
     }
 )
 
