@@ -209,10 +209,11 @@ class Builder:
 def add_device(driver: Driver, ns: Netns, config: DeviceConfig, peer: DeviceConfig | None) -> Device:
     """Make a device of any kind but a given tag; of a veth both ends, the other one as `peer` says."""
     if config.kind == "tap":
-        tap: Device = driver.call(ns.add_device, config.name, config.mac, config.mtu, kind="tap", vnet_hdr=True)
+        tap: Device = driver.call(
+            ns.add_device, config.name, config.mac, config.mtu, kind="tap", vnet_hdr=True, prepare=_not_open
+        )
         tap.acd = config.acd
         tap.ifname = config.ifname or ""
-        driver.call(ns.set_carrier, tap, False, "not open yet")
         return tap
     if config.peer is not None:
         return _add_pair(driver, ns, config, peer)
@@ -237,6 +238,11 @@ def add_device(driver: Driver, ns: Netns, config: DeviceConfig, peer: DeviceConf
         if own:
             driver.call(ns.set_port, made, **own)
     return made
+
+
+def _not_open(tap: Device) -> None:
+    tap.carrier, tap.error = False, "not open yet"
+    tap.refresh()
 
 
 def _add_pair(driver: Driver, ns: Netns, config: DeviceConfig, peer: DeviceConfig | None) -> Device:

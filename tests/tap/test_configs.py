@@ -152,6 +152,16 @@ class Deployment:
         [row] = [row for row in self.show("devices") if (row["netns"], row["dev"]) == (netns, name)]
         return row
 
+    def drops(self) -> list[dict[str, Any]]:
+        """`vrouter show drops` but for what IPv6 hosts say of themselves: reports of groups, and who is a router?"""
+        return [row for row in self.show("drops") if row["reason"] not in ("OTHERHOST", "ICMP_IGNORED")]
+
+    def wait_addresses(self) -> None:
+        """Wait until duplicate address detection is over (RFC 4862 5.4); readiness does not."""
+        end = time.monotonic() + PATIENCE
+        while any(row["state"] == "tentative" for row in self.show("addresses")):
+            assert time.monotonic() < end, self.show("addresses")
+
     def wait_told(self, dev: str, *states: str) -> list[str]:
         """Wait until the log tells that a device went through these states; the reasons that it told."""
         end = time.monotonic() + PATIENCE
@@ -223,7 +233,7 @@ def test_ping_and_traceroute_through_the_router(deploy: Callable[..., Deployment
         assert 1000 <= new["rx_packets"] - old["rx_packets"] < 1050
         assert 1000 <= new["tx_packets"] - old["tx_packets"] < 1050
         assert 98_000 <= new["rx_bytes"] - old["rx_bytes"] < 104_000
-    assert router.show("drops") == []
+    assert router.drops() == []
 
     large = lan.run("ping -q -c 3 -i 0.01 -s 8000 10.0.2.2")
     assert "3 received" in large.stdout
@@ -259,7 +269,7 @@ def test_iperf3_crosses_and_is_counted(deploy: Callable[..., Deployment]) -> Non
     sent = after[1]["tx_packets"] - before[1]["tx_packets"]
     assert 1000 <= told["packets"] <= 2200
     assert told["packets"] <= received < told["packets"] + 100  # the rest is iperf3's control connection
-    assert told["packets"] - told["lost_packets"] <= sent <= received + 5
+    assert told["packets"] - told["lost_packets"] <= sent <= received + 50
     assert told["lost_percent"] < 1
 
 
@@ -277,7 +287,7 @@ def test_a_smaller_mtu_behind_the_router_is_told(deploy: Callable[..., Deploymen
     assert "pmtu 1400" in path.stdout
     assert "reached" in path.stdout
     assert "3 received" in lan.run("ping -q -c 3 -i 0.01 -M dont -s 1472 10.0.2.2").stdout
-    assert {(row["reason"], row["dev"]) for row in router.show("drops")} == {
+    assert {(row["reason"], row["dev"]) for row in router.drops()} == {
         ("PKT_TOO_BIG", "lan"),
         ("TTL_EXPIRED", "lan"),
     }
@@ -319,6 +329,28 @@ def test_kernel_clients_are_told_what_is_unreachable(deploy: Callable[..., Deplo
     assert "From" not in lan.run("ping -c 1 -W 0.2 10.12.0.1").stdout
     nobody = lan.run("ping -c 1 -W 5 10.0.2.77")
     assert "From 10.0.1.1 icmp_seq=1 Destination Host Unreachable" in nobody.stdout
+
+
+@pytest.mark.tools("traceroute", "tracepath")
+def test_ipv6_through_the_router(deploy: Callable[..., Deployment]) -> None:
+    """configs/router.toml: RFC 8200 4.5, RFC 4443 3.2 and 3.3: fragments, the router's hop, a smaller MTU behind it."""
+    router = deploy("router.toml")
+    router.wait_addresses()
+    lan = router.host("lan")
+    ping = lan.run("ping -q -c 200 -i 0.002 -W 2 fd00:2::2", timeout=60)
+    assert "200 packets transmitted, 200 received, 0% packet loss" in ping.stdout
+    assert "ttl=63" in lan.run("ping -c 1 fd00:2::2").stdout
+    assert "3 received" in lan.run("ping -q -c 3 -i 0.01 -s 8000 fd00:2::2").stdout
+    assert "ttl=64" in lan.run("ping -c 1 -s 8000 fd00:1::1").stdout
+    trace = lan.run("traceroute -6 -n -q 1 -w 2 fd00:2::2")
+    assert re.findall(r"^ *\d+ +(\S+)", trace.stdout, re.MULTILINE) == ["fd00:1::1", "fd00:2::2"]
+    done = router.cli("device set wan mtu 1400 -n root")
+    assert done.returncode == 0, done.stderr
+    refused = lan.run("ping -c 1 -W 2 -M do -s 1400 fd00:2::2")
+    assert re.search(r"From fd00:1::1 .*Packet too big: mtu=1400", refused.stdout + refused.stderr)
+    assert "pmtu 1400" in lan.run("tracepath -n -m 3 fd00:2::2").stdout
+    assert "Destination unreachable: No route" in lan.run("ping -c 1 -W 1 2001:db8::1").stdout
+    assert "Destination unreachable: Address unreachable" in lan.run("ping -c 1 -W 5 fd00:2::77").stdout
 
 
 # ---------------------------------------------------------------------------------------------------- the other files
@@ -377,9 +409,7 @@ def test_overlapping_tenants(deploy: Callable[..., Deployment], tmp_path: Path) 
     }
     assert rows["red", "blue"]["packets"] > 10
     assert rows["green", "red"]["packets"] == rows["green", "blue"]["packets"] == 0
-    assert [(row["netns"], row["reason"], row["count"]) for row in tenants.show("drops")] == [
-        ("green", "CROSSING_DENIED", 2)
-    ]
+    assert [(row["netns"], row["reason"], row["count"]) for row in tenants.drops()] == [("green", "CROSSING_DENIED", 2)]
     # Where nobody has declared a crossing there is not even a route.
     assert "Destination Net Unreachable" in red.run("ping -c 1 -W 1 10.200.3.2").stdout
 
@@ -478,3 +508,51 @@ def test_a_second_router_by_the_same_file(deploy: Callable[..., Deployment], tmp
     assert str(router.process.pid) in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert "ttl=63" in router.host("lan").run("ping -c 1 10.0.2.2").stdout
+
+
+def addresses6(host: KernelHost) -> list[str]:
+    """The global IPv6 addresses of eth0 that the kernel may use."""
+    rows = json.loads(host.run("ip -j -6 addr show dev eth0 scope global -tentative").stdout)
+    return [info["local"] for row in rows for info in row.get("addr_info", ()) if info]
+
+
+@pytest.mark.tools("rdisc6")
+def test_dualstack(deploy: Callable[..., Deployment]) -> None:
+    """configs/dualstack.toml: RFC 4861 6.2, RFC 4862 5.5, RFC 8106: a kernel makes its address of what is advertised."""
+    router = deploy("dualstack.toml")
+    lan = router.host("lan")
+    end = time.monotonic() + PATIENCE
+    while not (made := addresses6(lan)):
+        assert time.monotonic() < end, lan.run("ip -6 addr").stdout
+        router.cli("health")  # takes its time
+    assert len(made) == 1
+    assert made[0].startswith("fd00:1:")
+    routes = json.loads(lan.run("ip -j -6 route show default").stdout)
+    assert [(row["gateway"], row["dev"], row["protocol"]) for row in routes] == [("fe80::1", "eth0", "ra")]
+    assert "ttl=63" in lan.run("ping -c 1 fd00:2::2").stdout
+    assert "ttl=63" in lan.run("ping -c 1 10.0.2.2").stdout
+    assert "ttl=63" in router.host("wan").run(f"ping -c 1 {made[0]}").stdout
+    told = lan.run("rdisc6 -1 eth0").stdout
+    for text in ("Prefix                   : fd00:1::/64", "Recursive DNS server     : fd00:1::1", "from fe80::1"):
+        assert text in told
+    router.cli("device set lan down -n root")  # RFC 4861 6.2.5: whoever ceases to be a router says so
+    assert json.loads(lan.run("ip -j -6 route show default").stdout) == []
+
+
+def test_switch(deploy: Callable[..., Deployment]) -> None:
+    """configs/switch.toml: hosts of one VLAN reach each other over a trunk without a hop, those of two by the router."""
+    router = deploy("switch.toml")
+    router.wait_addresses()
+    a = router.host("a")
+    end = time.monotonic() + PATIENCE
+    while {row["state"] for row in router.show("ports")} != {"forwarding"}:
+        assert time.monotonic() < end, router.show("ports")
+    for near, far in (("10.0.10.3", "10.0.20.2"), ("fd00:10::3", "fd00:20::2")):
+        assert "ttl=64" in a.run(f"ping -c 1 -W 5 {near}").stdout
+        assert "ttl=63" in a.run(f"ping -c 1 -W 5 {far}").stdout
+        assert "10 received" in a.run(f"ping -q -c 10 -i 0.01 -s 4000 {near}").stdout
+    learnt = {(row["netns"], row["dev"], row["vlan"]) for row in router.show("fdb") if row["state"] == "dynamic"}
+    assert {("root", "a", 10), ("root", "b", 20), ("root", "trunk", 10), ("attic", "c", 10)} <= learnt
+    assert ("attic", "c", 20) not in learnt
+    roots = {(row["netns"], row["root_port"]) for row in router.show("bridges")}
+    assert roots == {("root", ""), ("attic", "trunk")}

@@ -1,5 +1,7 @@
 """What every route says, wherever it stands: where it leads to, by which next hop, from which address."""
 
+from typing import Final
+
 from vrouter.config import values
 from vrouter.config.findings import Refused
 from vrouter.config.nexthop import Links
@@ -7,8 +9,8 @@ from vrouter.config.records import Address, Network
 from vrouter.config.section import Section, noun
 from vrouter.stack.base.addresses import V4, V6
 
-METRIC6 = 1024  # what Linux gives an IPv6 route without one
-_EVERYTHING = {V4: "0.0.0.0/0", V6: "::/0"}
+METRIC6: Final = 1024  # what Linux gives an IPv6 route without one
+_EVERYTHING: Final = {V4: "0.0.0.0/0", V6: "::/0"}
 
 
 def destinations(
