@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import select
 import socket
@@ -22,6 +23,7 @@ from typing import Any, Self, TypeVar
 
 from vrouter import kernel_netns
 from vrouter.driver import Driver
+from vrouter.ping import ping
 from vrouter.stack.device import Device
 from vrouter.stack.netns import Netns
 from vrouter.stack.stack import Stack
@@ -87,11 +89,20 @@ class Cell:
     def run(self, *words: str) -> str:
         return run("ip", "netns", "exec", self.netns, *words)
 
-    def pings(self, address: str, count: int = 3) -> bool:
-        """Whether each of `count` echo requests is answered."""
-        words = ("ip", "netns", "exec", self.netns, "ping", "-q", "-i", "0.05", "-W", "1", "-c", str(count), address)
+    def pings(self, address: str, count: int = 3, wait: float = 1) -> bool:
+        """Whether each of `count` echo requests is answered; `wait` s for the last one's answer."""
+        options = ("-q", "-i", "0.05", "-W", str(wait), "-c", str(count))
+        words = ("ip", "netns", "exec", self.netns, "ping", *options, address)
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
         return f" {count} received" in done.stdout
+
+    def mac(self, ifname: str) -> str:
+        """The address of a link."""
+        return str(json.loads(self.ip("-j", "link", "show", ifname))[0]["address"])
+
+    def mac_of(self, address: str) -> str:
+        """The address that a neighbour answered with, or nothing."""
+        return "".join(str(row.get("lladdr", "")) for row in json.loads(self.ip("-j", "neighbor", "show", address)))
 
     def read(self, path: str) -> str:
         """A file of /sys as this namespace sees it."""
@@ -222,6 +233,18 @@ class Bed:
     def wire(self, cell: Cell, ifname: str) -> Wire:
         self.wires.append(cell.wire(ifname))
         return self.wires[-1]
+
+    def pings(self, ns: Netns, address: str, **options: Any) -> bool:
+        """Whether a namespace of the stack is answered by this address."""
+
+        async def there() -> bool:
+            try:
+                await ping(self.driver, ns, address, count=3, timeout=1.0, **options)
+            except OSError:
+                return False
+            return True
+
+        return asyncio.run_coroutine_threadsafe(there(), self.loop).result(PATIENCE)
 
     def drops(self, ns: Netns) -> dict[str, int]:
         return self.on_loop(ns.drop_counts)

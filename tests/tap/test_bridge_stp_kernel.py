@@ -10,12 +10,11 @@ loops of a test run at once, since what takes long is to wait.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.tap.switching import BROADCAST, Bed, Cell, mac, plain, run, until, veth
+from tests.tap.switching import BROADCAST, Bed, mac, plain, until, veth
 
 pytestmark = [pytest.mark.tap, pytest.mark.tools("ip", "bridge", "ping")]
 
@@ -23,7 +22,6 @@ HELLO, MAX_AGE, DELAY = 1, 6, 4
 BOUND = 2 * DELAY + MAX_AGE  # s within which the tree has to be there (802.1D-1998 8.6: after the last information)
 TIMES = {"hello_time": HELLO, "max_age": MAX_AGE, "forward_delay": DELAY}
 COUNT = 20
-BPDU = bytes.fromhex("0180c2000000")
 
 
 class Loop:
@@ -115,23 +113,20 @@ def bed(new_name: Callable[[], str], new_netns: Callable[[], str]) -> Iterator[B
         yield one
 
 
-def wait_for(loops: list[Loop], condition: Callable[[Loop], bool], seconds: float, what: str) -> dict[str, float]:
-    """Until the condition has held in each of the loops: after how many seconds in which."""
-    start, found = time.monotonic(), {}
+def wait_for(loops: list[Loop], condition: Callable[[Loop], bool], seconds: float, what: str) -> None:
+    """Until the condition has held in each of the loops."""
+    missing = list(loops)
 
     def look() -> bool:
-        for loop in loops:
-            if loop.name not in found and condition(loop):
-                found[loop.name] = round(time.monotonic() - start, 1)
-        return len(found) == len(loops)
+        missing[:] = [loop for loop in missing if not condition(loop)]
+        return not missing
 
     until(look, seconds, what)
-    return found
 
 
 def test_a_loop_with_the_kernel(bed: Bed) -> None:
-    """802.1D-2004 17, 802.1D-1998 8: a loop of the kernel's bridge and ours becomes a tree in time, whoever is root, and
-    again when a link is cut and when it is back; nothing circles, and stations reach each other.
+    """802.1D-2004 17, 802.1D-1998 8: a loop of the kernel's bridge and ours becomes a tree in time, whoever is root,
+    and again when a link is cut and when it is back; nothing circles, and stations reach each other.
 
     By RSTP, too, which falls back to what the kernel speaks (17.24)."""
     loops = [
@@ -140,7 +135,7 @@ def test_a_loop_with_the_kernel(bed: Bed) -> None:
         Loop(bed, "rapid", "rstp", kernel=4096, ours=32768),
         Loop(bed, "rapid-root", "rstp", kernel=32768, ours=4096),
     ]
-    print("converged, s:", wait_for(loops, Loop.is_open, BOUND, "a tree"))
+    wait_for(loops, Loop.is_open, BOUND, "a tree")
     for loop in loops:
         kernel, mine = loop.own()
         root = kernel if loop.name in ("theirs", "rapid") else mine
@@ -157,18 +152,14 @@ def test_a_loop_with_the_kernel(bed: Bed) -> None:
 
     for loop in loops:
         loop.kernel.ip("link", "set", "t0", "down")
-    found = wait_for(
-        loops, lambda loop: loop.ours()["p1"] == loop.theirs()["t1"] == "forwarding", BOUND, "the other link"
-    )
-    print("cut, s:", found)
+    wait_for(loops, lambda loop: loop.ours()["p1"] == loop.theirs()["t1"] == "forwarding", BOUND, "the other link")
     for loop in loops:
         until(loop.passes, what=f"stations meet by the other link of {loop.name}")
         assert loop.flooded()[:2] == (COUNT, 0), loop.name
 
     for loop in loops:
         loop.kernel.ip("link", "set", "t0", "up")
-    found = wait_for(loops, Loop.is_open, BOUND + MAX_AGE, "the tree again")
-    print("restored, s:", found)
+    wait_for(loops, Loop.is_open, BOUND + MAX_AGE, "the tree again")
     wait_for(loops, Loop.told, MAX_AGE, "news of the topology")
     for loop in loops:
         until(loop.passes, what=f"stations meet again in {loop.name}")
@@ -177,7 +168,7 @@ def test_a_loop_with_the_kernel(bed: Bed) -> None:
 
 
 class Twins:
-    """Two stacks, each with its driver, in a loop of two cables; a cable is a bridge of the kernel that passes BPDUs on.
+    """Two stacks, each with its driver, in a loop of two cables; a cable is a bridge of the kernel that relays BPDUs.
 
     [ near ] ══ st ─ br0 ─ p0 ══ a0 ─ c0 ─ b0 ══ p0 ─ br0 ─ st ══ [ far ]
                         └─ p1 ══ a1 ─ c1 ─ b1 ══ p1 ─┘
@@ -234,22 +225,22 @@ def test_two_stacks_by_rstp(new_name: Callable[[], str], new_netns: Callable[[],
     goes down, when a neighbour falls silent (three hello times), and when it is back."""
     with Bed(new_name, new_netns, 1) as one, Bed(new_name, new_netns, 2) as other:
         twins = Twins((one, other))
-        print("whole, s:", until(twins.is_whole, 2 * HELLO, "a tree by proposals and agreements")[1])
+        until(twins.is_whole, 2 * HELLO, "a tree by proposals and agreements")
         until(twins.at_the_edge, 4, "stations' ports are found to be edges in 3 s")
         assert twins.passes()
 
         for end in ("a0", "b0"):
             twins.cables.ip("link", "set", end, "down")
-        print("down, s:", until(lambda: twins.way("p1"), 2 * HELLO, "the other cable")[1])
+        until(lambda: twins.way("p1"), 2 * HELLO, "the other cable")
         assert twins.passes()
         for end in ("a0", "b0"):
             twins.cables.ip("link", "set", end, "up")
-        print("up, s:", until(twins.is_whole, 2 * HELLO + 1, "the tree again")[1])
+        until(twins.is_whole, 2 * HELLO + 1, "the tree again")
         assert twins.passes()
 
         twins.cables.ip("link", "set", "b0", "nomaster")
-        print("silent, s:", until(lambda: twins.way("p1"), 4 * HELLO, "three hellos are missed")[1])
+        until(lambda: twins.way("p1"), 4 * HELLO, "three hellos are missed")
         assert twins.passes()
         twins.cables.ip("link", "set", "b0", "master", "c0")
-        print("heard, s:", until(twins.is_whole, 3 * HELLO, "the tree again")[1])
+        until(twins.is_whole, 3 * HELLO, "the tree again")
         assert twins.passes()
