@@ -403,13 +403,12 @@ class Ndp:
         advertiser = self.advertisers.get(dev)
         if advertiser is not None:
             advertiser.silence()
+        self._leave_as_router(dev)
         if not dev.removed:
-            self._leave_as_router(dev)
             return
-        self._routing.pop(dev, None)
         self.advertisers.pop(dev, None)
         for key in [key for key in self.proxies if key[0] is dev]:
-            del self.proxies[key]
+            self.del_proxy(*key)
         self._busy_until.pop(dev, None)
 
     def conf_changed(self, dev: Device, now: int) -> None:
