@@ -518,7 +518,7 @@ def addresses6(host: KernelHost) -> list[str]:
 
 @pytest.mark.tools("rdisc6")
 def test_dualstack(deploy: Callable[..., Deployment]) -> None:
-    """configs/dualstack.toml: RFC 4861 6.2, RFC 4862 5.5, RFC 8106: a kernel makes its address of what is advertised."""
+    """configs/dualstack.toml: RFC 4861 6.2, RFC 4862 5.5, RFC 8106: a kernel configures itself by it."""
     router = deploy("dualstack.toml")
     lan = router.host("lan")
     end = time.monotonic() + PATIENCE
@@ -540,7 +540,7 @@ def test_dualstack(deploy: Callable[..., Deployment]) -> None:
 
 
 def test_switch(deploy: Callable[..., Deployment]) -> None:
-    """configs/switch.toml: hosts of one VLAN reach each other over a trunk without a hop, those of two by the router."""
+    """configs/switch.toml: hosts of one VLAN reach each other over a trunk, those of two by the router."""
     router = deploy("switch.toml")
     router.wait_addresses()
     a = router.host("a")
