@@ -1,106 +1,82 @@
-"""A frame as one line, in the words of tcpdump(8). Whatever the bytes are, there is a line."""
+"""A frame as one line, in the words of tcpdump(8). Whatever the bytes are, there is a line.
+
+Next: `packet_ip` for what is in IPv4 and IPv6.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-_ETHERTYPES: Final = {0x0800: "IP", 0x0806: "ARP", 0x86DD: "IP6"}
-_PROTOCOLS: Final = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 89: "OSPF"}
-_ICMP: Final = {
-    0: "echo reply", 8: "echo request", 13: "time stamp request", 14: "time stamp reply",
-}  # fmt: skip
-_UNREACHABLE: Final = {
-    0: "net unreachable", 1: "host unreachable", 2: "protocol unreachable", 3: "port unreachable",
-    4: "unreachable - need to frag", 5: "source route failed", 9: "net prohibited", 10: "host prohibited",
-    13: "administratively prohibited",
-}  # fmt: skip
-_TCP_FLAGS: Final = ((2, "S"), (1, "F"), (4, "R"), (8, "P"), (32, "U"), (16, "."))
+from vrouter.cli.packet_bytes import ipv4, mac, u16, u64
+from vrouter.cli.packet_ip import describe_ip, describe_ip6
+
+_TAGS: Final = {0x8100: "vlan", 0x88A8: "s-vlan"}
+_MAX_TAGS: Final = 8
+_STP_VERSIONS: Final = {0: "STP 802.1d", 2: "STP 802.1w, Rapid STP", 3: "STP 802.1s"}
+_STP_ROLES: Final = ("Unknown", "Alternate/Backup", "Root", "Designated")
+_STP_FLAGS: Final = (
+    (0x01, "Topology change"), (0x02, "Proposal"), (0x10, "Learn"), (0x20, "Forward"), (0x40, "Agreement"),
+    (0x80, "Topology change ACK"),
+)  # fmt: skip
 
 
 def describe(frame: bytes) -> str:
     """The line for an Ethernet frame, perhaps cut short."""
     if len(frame) < 14:
         return f"[|ether] length {len(frame)}"
-    kind, at, tag = _u16(frame, 12), 14, ""
-    if kind == 0x8100 and len(frame) >= 18:
-        tag, kind, at = f"vlan {_u16(frame, 14) & 0xFFF}, ", _u16(frame, 16), 18
+    kind, at, tags = u16(frame, 12), 14, ""
+    for _ in range(_MAX_TAGS):
+        if kind not in _TAGS or len(frame) < at + 4:
+            break
+        tags += f"{_TAGS[kind]} {u16(frame, at) & 0xFFF}, "
+        kind, at = u16(frame, at + 2), at + 4
     if kind == 0x0800:
-        return tag + _ip(frame, at)
+        return tags + describe_ip(frame, at)
+    if kind == 0x86DD:
+        return tags + describe_ip6(frame, at)
     if kind == 0x0806:
-        return tag + _arp(frame, at)
-    name = _ETHERTYPES.get(kind, f"ethertype 0x{kind:04x}" if kind >= 0x600 else "802.3")
-    return f"{tag}{_mac(frame, 6)} > {_mac(frame, 0)}, {name}, length {len(frame) - at}"
-
-
-def _u16(data: bytes, at: int) -> int:
-    return data[at] << 8 | data[at + 1]
-
-
-def _address(data: bytes, at: int) -> str:
-    return ".".join(map(str, data[at : at + 4]))
-
-
-def _mac(data: bytes, at: int) -> str:
-    return data[at : at + 6].hex(":")
+        return tags + _arp(frame, at)
+    if kind < 0x600 and frame[at : at + 3] == b"\x42\x42\x03":
+        return tags + _stp(frame, at + 3)
+    name = f"ethertype 0x{kind:04x}" if kind >= 0x600 else "802.3"
+    return f"{tags}{mac(frame, 6)} > {mac(frame, 0)}, {name}, length {len(frame) - at}"
 
 
 def _arp(frame: bytes, at: int) -> str:
     if len(frame) < at + 28:
         return "[|ARP]"
-    operation, sender, wanted = _u16(frame, at + 6), _address(frame, at + 14), _address(frame, at + 24)
+    operation, sender, wanted = u16(frame, at + 6), ipv4(frame, at + 14), ipv4(frame, at + 24)
     if operation == 1:
         if sender == wanted:
-            return f"ARP, Announcement {sender} is at {_mac(frame, at + 8)}"
+            return f"ARP, Announcement {sender} is at {mac(frame, at + 8)}"
         if sender == "0.0.0.0":
             return f"ARP, Probe {wanted}"
         return f"ARP, Request who-has {wanted} tell {sender}"
     if operation == 2:
-        return f"ARP, Reply {sender} is-at {_mac(frame, at + 8)}"
+        return f"ARP, Reply {sender} is-at {mac(frame, at + 8)}"
     return f"ARP, operation {operation}"
 
 
-def _ip(frame: bytes, at: int) -> str:
-    if len(frame) < at + 20 or frame[at] >> 4 != 4 or frame[at] & 15 < 5:
-        return "[|IP]"
-    header = (frame[at] & 15) * 4
-    total, fragment, proto = _u16(frame, at + 2), _u16(frame, at + 6), frame[at + 9]
-    src, dst = _address(frame, at + 12), _address(frame, at + 16)
-    offset, more = (fragment & 0x1FFF) * 8, fragment & 0x2000
-    frag = f", frag {_u16(frame, at + 4)}:{offset}{'+' if more else ''}" if offset or more else ""
-    data, size = frame[at + header : at + total], total - header
-    if offset:
-        return f"IP {src} > {dst}: {_PROTOCOLS.get(proto, f'proto {proto}')}{frag}, length {size}"
-    if proto in (6, 17) and len(data) >= 8:
-        ports = f"IP {src}.{_u16(data, 0)} > {dst}.{_u16(data, 2)}"
-        return f"{ports}: {_udp(data) if proto == 17 else _tcp(data, size)}{frag}"
-    if proto == 1 and len(data) >= 8:
-        return f"IP {src} > {dst}: ICMP {_icmp(data)}{frag}, length {size}"
-    return f"IP {src} > {dst}: {_PROTOCOLS.get(proto, f'proto {proto}')}{frag}, length {size}"
+def _stp(frame: bytes, at: int) -> str:
+    """A BPDU (IEEE 802.1D-2004 clause 9.3)."""
+    if len(frame) < at + 4:
+        return "[|STP]"
+    version, kind = frame[at + 2], frame[at + 3]
+    name = _STP_VERSIONS.get(version, f"STP version {version}")
+    if kind == 0x80:
+        return f"{name}, Topology Change"
+    if len(frame) < at + 35 or kind not in (0, 2):
+        return f"{name}, type 0x{kind:02x}" if kind not in (0, 2) else f"{name} [|STP]"
+    flags, cost = frame[at + 4], int.from_bytes(frame[at + 13 : at + 17], "big")
+    shown = [text for bit, text in _STP_FLAGS if flags & bit]
+    role = f", role {_STP_ROLES[flags >> 2 & 3]}" if kind == 2 else ""
+    bridge = f"bridge-id {_bridge_id(frame, at + 17)}.{u16(frame, at + 25):04x}"
+    return (
+        f"{name}, Config, Flags [{', '.join(shown) or 'none'}], {bridge}, "
+        f"root-id {_bridge_id(frame, at + 5)}, root-pathcost {cost}{role}"
+    )
 
 
-def _udp(data: bytes) -> str:
-    return f"UDP, length {_u16(data, 4) - 8}"
-
-
-def _tcp(data: bytes, size: int) -> str:
-    if len(data) < 20:
-        return "TCP [|tcp]"
-    flags = "".join(letter for bit, letter in _TCP_FLAGS if data[13] & bit) or "none"
-    seq, ack = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
-    acked = f", ack {ack}" if data[13] & 16 else ""
-    return f"Flags [{flags}], seq {seq}{acked}, win {_u16(data, 14)}, length {size - (data[12] >> 4) * 4}"
-
-
-def _icmp(data: bytes) -> str:
-    kind, code = data[0], data[1]
-    if kind in _ICMP:
-        return f"{_ICMP[kind]}, id {_u16(data, 4)}, seq {_u16(data, 6)}"
-    about = f" ({_address(data, 24)})" if len(data) >= 28 else ""
-    if kind == 3:
-        mtu = f" (mtu {_u16(data, 6)})" if code == 4 else ""
-        return f"{_UNREACHABLE.get(code, f'unreachable code {code}')}{mtu}{about}"
-    if kind == 11:
-        return ("time exceeded in-transit" if code == 0 else "reassembly time exceeded") + about
-    if kind == 5:
-        return f"redirect to {_address(data, 4)}{about}"
-    return f"type {kind} code {code}"
+def _bridge_id(frame: bytes, at: int) -> str:
+    value = u64(frame, at)
+    return f"{value >> 48:04x}.{mac(frame, at + 2)}"

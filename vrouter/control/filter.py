@@ -1,13 +1,17 @@
 """The filter language of captures: which frames somebody wants to see.
 
-    arp | ip | icmp | udp | tcp             the protocol
-    host A | src A | dst A                  an address; of IPv4's header or ARP's
+    arp | ip | ip6 | stp                    the kind of frame
+    icmp | icmp6 | igmp | udp | tcp         the protocol
+    vlan [N]                                a VLAN tag, with that id
+    host A | src A | dst A                  an address; of IPv4's or IPv6's header, or of ARP's
     net P | src net P | dst net P           a prefix
     port N | src port N | dst port N        a UDP or TCP port
 
 combined with ``and``, ``or``, ``not`` (``&&``, ``||``, ``!``) and parentheses; ``and`` binds closer than ``or`` and may
 be left out (``udp port 53``). The words mean what they mean in pcap-filter(7): a negation takes what the test does not
-find, and only first fragments have ports. Whatever it is given, a compiled filter answers and never raises.
+find, and only first fragments have ports. Unlike there, what stands behind VLAN tags (two at most) is found without
+asking for a tag first, and a protocol also behind IPv6's extension headers. Whatever it is given, a compiled filter
+answers and never raises.
 """
 
 from __future__ import annotations
@@ -18,19 +22,42 @@ from difflib import get_close_matches
 from struct import Struct
 from typing import Final, NamedTuple
 
-from vrouter.stack.base.addresses import BITS, V4, mask, parse_address, parse_interface
-from vrouter.stack.wire import arp, ethernet, ipv4
+from vrouter.stack.base.addresses import BITS, V4, V6, mask, parse_address, parse_interface
+from vrouter.stack.wire import arp, ethernet, ipv4, ipv6
 
 MAX_TOKENS: Final = 256
 MAX_DEPTH: Final = 32
-WORDS: Final = ("arp", "ip", "icmp", "udp", "tcp", "host", "net", "port", "src", "dst", "and", "or", "not")
+MAX_HEADERS: Final = 16
+WORDS: Final = (
+    "arp", "ip", "ip6", "icmp", "icmp6", "igmp", "udp", "tcp", "stp", "vlan", "host", "net", "port", "src", "dst",
+    "and", "or", "not",
+)  # fmt: skip
 
-_PROTOCOLS: Final = {"icmp": ipv4.PROTO_ICMP, "udp": ipv4.PROTO_UDP, "tcp": ipv4.PROTO_TCP}
+_STP: Final = -2  # in place of an EtherType: an 802.3 frame of the spanning tree protocol
+_STP_LLC: Final = b"\x42\x42"
+_KINDS: Final = {
+    "arp": ethernet.ETHERTYPE_ARP,
+    "ip": ethernet.ETHERTYPE_IPV4,
+    "ip6": ethernet.ETHERTYPE_IPV6,
+    "stp": _STP,
+}
+_TAGS: Final = (ethernet.ETHERTYPE_VLAN, ethernet.ETHERTYPE_QINQ)
+_PROTOCOLS: Final = {
+    "icmp": (V4, ipv4.PROTO_ICMP),
+    "igmp": (V4, ipv4.PROTO_IGMP),
+    "icmp6": (V6, ipv6.PROTO_ICMPV6),
+    "udp": (0, ipv4.PROTO_UDP),
+    "tcp": (0, ipv4.PROTO_TCP),
+}
+_WITH_PORTS: Final = (ipv4.PROTO_UDP, ipv4.PROTO_TCP)
 _ENDS: Final = {"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
 _TOKEN = re.compile(r"\s*(\(|\)|&&|\|\||!|[^\s()!&|]+|\S)")
 _ARP_ADDRESSES = Struct("!4xBBxx6xI6xI")
 _PORTS = Struct("!HH")
 _NONE: Final = -1
+_EXTENSIONS: Final = frozenset(
+    (ipv6.PROTO_HOPOPTS, ipv6.PROTO_ROUTING, ipv6.PROTO_FRAGMENT, ipv6.PROTO_AH, ipv6.PROTO_DSTOPTS)
+)
 
 
 class FilterError(ValueError):
@@ -42,14 +69,16 @@ class FilterError(ValueError):
 
 
 class Fields(NamedTuple):
-    """What the tests look at; -1 where the frame has no such thing."""
+    """What the tests look at; -1 where the frame has no such thing. `family` is that of the addresses."""
 
-    ethertype: int
-    proto: int
-    src: int
-    dst: int
-    sport: int
-    dport: int
+    ethertype: int = _NONE
+    proto: int = _NONE
+    src: int = _NONE
+    dst: int = _NONE
+    sport: int = _NONE
+    dport: int = _NONE
+    family: int = _NONE
+    vids: tuple[int, ...] = ()
 
 
 Test = Callable[[Fields], bool]
@@ -62,25 +91,55 @@ def compile_filter(text: str) -> Callable[[bytes], bool]:
 
 
 def read_fields(frame: bytes) -> Fields:
-    """What a frame is, as far as it is whole; behind one VLAN tag as without it."""
+    """What a frame is, as far as it is whole; behind VLAN tags as without them."""
     end = len(frame)
     if end < ethernet.HEADER_LEN:
-        return Fields(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE)
+        return Fields()
     kind, off = ethernet.ethertype(frame, 0), ethernet.HEADER_LEN
-    if kind == ethernet.ETHERTYPE_VLAN and end >= off + ethernet.VLAN_LEN:
-        kind, off = ethernet.vlan_ethertype(frame, 0), off + ethernet.VLAN_LEN
+    vids: tuple[int, ...] = ()
+    while kind in _TAGS and len(vids) < 2 and end >= off + ethernet.VLAN_LEN:
+        tci, kind = _PORTS.unpack_from(frame, off)
+        vids, off = (*vids, tci & ethernet.VID_MASK), off + ethernet.VLAN_LEN
+    found = Fields(kind)
     if kind == ethernet.ETHERTYPE_ARP and end >= off + arp.ARP_LEN:
         hlen, plen, sender, target = _ARP_ADDRESSES.unpack_from(frame, off)
         if (hlen, plen) == (6, 4):
-            return Fields(kind, _NONE, sender, target, _NONE, _NONE)
-    if kind == ethernet.ETHERTYPE_IPV4 and end >= off + ipv4.MIN_HEADER and frame[off] >> 4 == 4:
-        proto, src, dst = ipv4.proto(frame, off), ipv4.src(frame, off), ipv4.dst(frame, off)
-        ports = off + (frame[off] & 15) * 4
-        first = not ipv4.flags_fragment(frame, off) & ipv4.OFFSET_MASK
-        if proto in (ipv4.PROTO_UDP, ipv4.PROTO_TCP) and first and end >= ports + 4 > off + ipv4.MIN_HEADER:
-            return Fields(kind, proto, src, dst, *_PORTS.unpack_from(frame, ports))
-        return Fields(kind, proto, src, dst, _NONE, _NONE)
-    return Fields(kind, _NONE, _NONE, _NONE, _NONE, _NONE)
+            found = Fields(kind, _NONE, sender, target, family=V4)
+    elif kind == ethernet.ETHERTYPE_IPV4 and end >= off + ipv4.MIN_HEADER and frame[off] >> 4 == 4:
+        found = _ipv4_fields(frame, off)
+    elif kind == ethernet.ETHERTYPE_IPV6 and end >= off + ipv6.HEADER_LEN and frame[off] >> 4 == 6:
+        found = _ipv6_fields(frame, off)
+    elif kind < ethernet.ETHERTYPE_MIN and frame[off : off + 2] == _STP_LLC:
+        found = Fields(_STP)
+    return found._replace(vids=vids) if vids else found
+
+
+def _ipv4_fields(frame: bytes, off: int) -> Fields:
+    proto, src, dst = ipv4.proto(frame, off), ipv4.src(frame, off), ipv4.dst(frame, off)
+    ports = off + (frame[off] & 15) * 4
+    first = not ipv4.flags_fragment(frame, off) & ipv4.OFFSET_MASK
+    if proto in _WITH_PORTS and first and len(frame) >= ports + 4 > off + ipv4.MIN_HEADER:
+        sport, dport = _PORTS.unpack_from(frame, ports)
+        return Fields(ethernet.ETHERTYPE_IPV4, proto, src, dst, sport, dport, V4)
+    return Fields(ethernet.ETHERTYPE_IPV4, proto, src, dst, family=V4)
+
+
+def _ipv6_fields(frame: bytes, off: int) -> Fields:
+    src, dst, end = ipv6.src(frame, off), ipv6.dst(frame, off), len(frame)
+    proto, first, at = ipv6.next_header(frame, off), True, off + ipv6.HEADER_LEN
+    for _ in range(MAX_HEADERS):
+        if proto not in _EXTENSIONS or not first or end < at + 8:
+            break
+        length = frame[at + 1]
+        if proto == ipv6.PROTO_FRAGMENT:
+            first, size = not ipv6.fragment_offset(frame, at), ipv6.FRAGMENT_LEN
+        else:
+            size = (length + 2) * 4 if proto == ipv6.PROTO_AH else (length + 1) * 8
+        proto, at = frame[at], at + size
+    if proto in _WITH_PORTS and first and end >= at + 4:
+        sport, dport = _PORTS.unpack_from(frame, at)
+        return Fields(ethernet.ETHERTYPE_IPV6, proto, src, dst, sport, dport, V6)
+    return Fields(ethernet.ETHERTYPE_IPV6, proto, src, dst, family=V6)
 
 
 class _Parser:
@@ -141,13 +200,16 @@ class _Parser:
         return self.primitive(word, position)
 
     def primitive(self, word: str, position: int) -> Test:
-        if word == "arp":
-            return lambda fields: fields.ethertype == ethernet.ETHERTYPE_ARP
-        if word == "ip":
-            return lambda fields: fields.ethertype == ethernet.ETHERTYPE_IPV4
+        if word in _KINDS:
+            kind = _KINDS[word]
+            return lambda fields: fields.ethertype == kind
         if word in _PROTOCOLS:
-            proto = _PROTOCOLS[word]
+            family, proto = _PROTOCOLS[word]
+            if family:
+                return lambda fields: fields.proto == proto and fields.family == family
             return lambda fields: fields.proto == proto
+        if word == "vlan":
+            return self.vlan()
         side = word if word in ("src", "dst") else ""
         if side and self.look() in ("host", "net", "port"):
             word, position = self.take("a test")
@@ -172,17 +234,30 @@ class _Parser:
             return lambda fields: fields.dport == number
         return lambda fields: number in (fields.sport, fields.dport)
 
+    def vlan(self) -> Test:
+        if not self.look().isdigit():
+            return lambda fields: bool(fields.vids)
+        text, position = self.take("a VLAN id")
+        if not (text.isascii() and len(text) <= 4 and int(text) <= ethernet.VID_MASK):
+            raise FilterError(position, f"{text!r} is not a VLAN id of 0 to {ethernet.VID_MASK}")
+        vid = int(text)
+        return lambda fields: vid in fields.vids
+
     def address(self, side: str, word: str) -> Test:
         text, position = self.take("a prefix" if word == "net" else "an address")
         try:
-            family, network, length = parse_interface(text) if word == "net" else (*parse_address(text), BITS[V4])
+            if word == "net":
+                family, network, length = parse_interface(text)
+            else:
+                family, network = parse_address(text)
+                length = BITS[family]
         except ValueError as error:
             raise FilterError(position, str(error)) from None
-        bits = mask(length, BITS[family])
+        bits = mask(length, BITS[family]) & (1 << BITS[family]) - 1
         if network & ~bits:
             raise FilterError(position, f"{text!r} has host bits set")
         if side == "src":
-            return lambda fields: fields.src >= 0 and fields.src & bits == network
+            return lambda fields: fields.family == family and fields.src & bits == network
         if side == "dst":
-            return lambda fields: fields.dst >= 0 and fields.dst & bits == network
-        return lambda fields: fields.src >= 0 and network in (fields.src & bits, fields.dst & bits)
+            return lambda fields: fields.family == family and fields.dst & bits == network
+        return lambda fields: fields.family == family and network in (fields.src & bits, fields.dst & bits)

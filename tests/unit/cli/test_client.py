@@ -33,23 +33,6 @@ red    l2          3  -
 blue   l2          2  red
 green  l2          2  -
 """,
-        "addresses": """\
-NETNS  DEV  ADDRESS      SCOPE   STATE
-red    lo   127.0.0.1/8  host    preferred
-red    x    10.0.0.1/24  global  preferred
-blue   lo   127.0.0.1/8  host    preferred
-blue   y    10.0.0.2/24  global  preferred
-green  lo   127.0.0.1/8  host    preferred
-green  z    10.5.0.1/24  global  preferred
-""",
-        "routes": """\
-NETNS  TO             VIA  DEV  INTO  METRIC  PROTO   SRC
-red    10.200.0.0/16  -    -    blue       0  static  -
-red    10.0.0.0/24    -    x    -          0  kernel  10.0.0.1
-blue   10.0.0.0/24    -    y    -          0  kernel  10.0.0.2
-green  10.200.0.0/16  -    -    blue       0  static  -
-green  10.5.0.0/24    -    z    -          0  kernel  10.5.0.1
-""",
         "sockets": """\
 NETNS  NETID  STATE   RECV-Q  SEND-Q  LOCAL       PEER
 blue   udp    UNCONN       0       0  0.0.0.0:53  0.0.0.0:*
@@ -61,8 +44,15 @@ blue   udp    UNCONN       0       0  0.0.0.0:53  0.0.0.0:*
             done = await cli("show", what)
             assert (done.returncode, done.stderr) == (0, "")
             assert done.stdout == text
-        one = await cli("show", "addresses", "-n", "blue")
-        assert [line.split()[0] for line in one.stdout.splitlines()] == ["NETNS", "blue", "blue"]
+        one = await cli("show", "addresses", "-4", "-n", "blue")
+        assert (
+            one.stdout
+            == """\
+NETNS  DEV  ADDRESS      SCOPE   STATE        VALID  PREFERRED
+blue   lo   127.0.0.1/8  host    preferred  forever    forever
+blue   y    10.0.0.2/24  global  preferred  forever    forever
+"""
+        )
     config = await cli("show", "config")
     assert json.loads(config.stdout) == CONFIG
 

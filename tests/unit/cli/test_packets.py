@@ -7,7 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6MLDMultAddrRec,
+    ICMPv6MLQuery,
+    ICMPv6MLReport2,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    ICMPv6ND_RS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptPrefixInfo,
+    ICMPv6NDOptSrcLLAddr,
+    ICMPv6PacketTooBig,
+    ICMPv6ParamProblem,
+    ICMPv6TimeExceeded,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
+from scapy.layers.l2 import ARP, LLC, STP, Dot1AD, Dot1Q, Dot3, Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import RawPcapNgReader
 
@@ -80,6 +103,10 @@ def test_the_client_takes_the_stream_apart_however_it_comes(sizes: list[int]) ->
 E1 = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 ADDRESSES = {"src": "10.0.1.2", "dst": "10.0.2.2"}
 ECHO = ICMP(type=8, id=7, seq=3)
+IP6 = IPv6(src="fd00::2", dst="fd00:0:0:2::2")
+LL6 = IPv6(src="fe80::2", dst="ff02::1")
+TO6 = "IP6 fd00::2 > fd00:0:0:2::2: "
+IGMP3 = bytes.fromhex("2200 0000 0000 0001 0400 0000 ef010101")
 
 
 @pytest.mark.parametrize(
@@ -142,9 +169,104 @@ ECHO = ICMP(type=8, id=7, seq=3)
             "IP 10.0.1.2.5 > 10.0.2.2.53: UDP, length 1992, frag 77:0+",
         ),
         (E1 / IP(**ADDRESSES, proto=89) / Raw(bytes(8)), "IP 10.0.1.2 > 10.0.2.2: OSPF, length 8"),
+        (Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x86DD) / Raw(bytes(40)), "[|IP6]"),
         (
-            Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x86DD) / Raw(bytes(40)),
-            "02:00:00:00:00:01 > 02:00:00:00:00:02, IP6, length 40",
+            E1 / IP6 / ICMPv6EchoRequest(id=7, seq=3, data=bytes(56)),
+            f"{TO6}ICMP6, echo request, id 7, seq 3, length 64",
+        ),
+        (E1 / IP6 / ICMPv6EchoReply(id=7, seq=3), f"{TO6}ICMP6, echo reply, id 7, seq 3, length 8"),
+        (E1 / IP6 / UDP(sport=5, dport=53) / Raw(b"abc"), "IP6 fd00::2.5 > fd00:0:0:2::2.53: UDP, length 3"),
+        (
+            E1 / IP6 / IPv6ExtHdrDestOpt() / TCP(sport=5, dport=80, flags="S", seq=9, window=512),
+            "IP6 fd00::2.5 > fd00:0:0:2::2.80: DSTOPT Flags [S], seq 9, win 512, length 0",
+        ),
+        (
+            E1 / IP6 / IPv6ExtHdrFragment(id=77, offset=185, nh=17) / Raw(bytes(100)),
+            f"{TO6}frag UDP, frag 77:1480, length 100",
+        ),
+        (
+            E1 / IP6 / ICMPv6PacketTooBig(mtu=1280) / IPv6(src="fd00::9", dst="fd00::8") / UDP(),
+            f"{TO6}ICMP6, packet too big, mtu 1280 (fd00::8), length 56",
+        ),
+        (
+            E1 / IP6 / ICMPv6DestUnreach(code=1) / IPv6(src="fd00::9", dst="fd00::8") / UDP(),
+            f"{TO6}ICMP6, destination unreachable prohibited (fd00::8), length 56",
+        ),
+        (
+            E1 / IP6 / ICMPv6TimeExceeded() / IPv6(src="fd00::9", dst="fd00::8") / UDP(),
+            f"{TO6}ICMP6, time exceeded in-transit (fd00::8), length 56",
+        ),
+        (
+            E1 / IP6 / ICMPv6ParamProblem(code=1, ptr=6) / IPv6(src="fd00::9", dst="fd00::8") / UDP(),
+            f"{TO6}ICMP6, parameter problem, next header - octet 6 (fd00::8), length 56",
+        ),
+        (
+            E1 / LL6 / ICMPv6ND_NS(tgt="fe80::1") / ICMPv6NDOptSrcLLAddr(lladdr="02:00:00:00:00:01"),
+            "IP6 fe80::2 > ff02::1: ICMP6, neighbor solicitation, who has fe80::1, "
+            "source link-address 02:00:00:00:00:01, length 32",
+        ),
+        (
+            E1 / LL6 / ICMPv6ND_NA(tgt="fe80::1", R=1, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr="02:00:00:00:00:01"),
+            "IP6 fe80::2 > ff02::1: ICMP6, neighbor advertisement, tgt is fe80::1, Flags [router, override], "
+            "destination link-address 02:00:00:00:00:01, length 32",
+        ),
+        (E1 / LL6 / ICMPv6ND_RS(), "IP6 fe80::2 > ff02::1: ICMP6, router solicitation, length 8"),
+        (
+            E1 / LL6 / ICMPv6ND_RA(M=1, O=0, prf=1, routerlifetime=1800) / ICMPv6NDOptPrefixInfo(prefix="fd00::"),
+            "IP6 fe80::2 > ff02::1: ICMP6, router advertisement, hop limit 0, Flags [managed], pref high, "
+            "router lifetime 1800s, prefix fd00::/64, length 48",
+        ),
+        (
+            E1 / LL6 / ICMPv6ND_Redirect(tgt="fe80::9", dst="fd00::8"),
+            "IP6 fe80::2 > ff02::1: ICMP6, redirect, fd00::8 to fe80::9, length 40",
+        ),
+        (
+            E1 / LL6 / IPv6ExtHdrHopByHop() / ICMPv6MLReport2(records=[ICMPv6MLDMultAddrRec(rtype=4, dst="ff05::7")]),
+            "IP6 fe80::2 > ff02::1: HBH ICMP6, multicast listener report v2, 1 group record(s) "
+            "[gaddr ff05::7 to_ex, 0 source(s)], length 28",
+        ),
+        (
+            E1 / LL6 / ICMPv6MLQuery(mladdr="ff05::7"),
+            "IP6 fe80::2 > ff02::1: ICMP6, multicast listener query [gaddr ff05::7], length 24",
+        ),
+        (
+            E1 / IP(**ADDRESSES, proto=2) / Raw(IGMP3),
+            "IP 10.0.1.2 > 10.0.2.2: igmp v3 report, 1 group record(s) [gaddr 239.1.1.1 to_ex, 0 source(s)]",
+        ),
+        (
+            E1 / IP(**ADDRESSES, proto=2) / Raw(bytes.fromhex("1664 0000 ef010101")),
+            "IP 10.0.1.2 > 10.0.2.2: igmp v2 report 239.1.1.1",
+        ),
+        (
+            E1 / IP(**ADDRESSES, proto=2) / Raw(bytes.fromhex("1164 0000 00000000")),
+            "IP 10.0.1.2 > 10.0.2.2: igmp query v2",
+        ),
+        (
+            E1 / Dot1AD(vlan=200) / Dot1Q(vlan=100) / IP6 / UDP(sport=5, dport=53),
+            "s-vlan 200, vlan 100, IP6 fd00::2.5 > fd00:0:0:2::2.53: UDP, length 0",
+        ),
+        (
+            Dot3(src="02:00:00:00:00:01", dst="01:80:c2:00:00:00")
+            / LLC(dsap=0x42, ssap=0x42, ctrl=3)
+            / STP(
+                version=2,
+                bpdutype=2,
+                bpduflags=0x3C,
+                rootid=32768,
+                rootmac="02:00:00:00:00:01",
+                pathcost=20000,
+                bridgeid=32768,
+                bridgemac="02:00:00:00:00:02",
+                portid=0x8001,
+            ),
+            "STP 802.1w, Rapid STP, Config, Flags [Learn, Forward], bridge-id 8000.02:00:00:00:00:02.8001, "
+            "root-id 8000.02:00:00:00:00:01, root-pathcost 20000, role Designated",
+        ),
+        (
+            Dot3(src="02:00:00:00:00:01", dst="01:80:c2:00:00:00")
+            / LLC(dsap=0x42, ssap=0x42, ctrl=3)
+            / Raw(bytes.fromhex("00000080")),
+            "STP 802.1d, Topology Change",
         ),
         (
             Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x88CC) / Raw(bytes(4)),
@@ -159,7 +281,24 @@ def test_one_line_per_packet(packet: Packet, line: str) -> None:
 
 @given(
     data=st.binary(max_size=100),
-    kind=st.sampled_from([b"", b"\x08\x00\x45", b"\x08\x06", b"\x81\x00\x00\x01\x08\x00\x45"]),
+    kind=st.sampled_from(
+        [
+            b"",
+            b"\x08\x00\x45",
+            b"\x08\x06",
+            b"\x81\x00\x00\x01\x08\x00\x45",
+            b"\x00\x26\x42\x42\x03\x00\x00",
+            *[b"\x86\xdd\x60\x00\x00\x00\x00\x40" + bytes((proto,)) for proto in (0, 17, 43, 44, 51, 58, 60)],
+            *[
+                b"\x86\xdd\x60\x00\x00\x00\x00\x40\x3a\xff" + bytes(32) + bytes((kind,))
+                for kind in (1, 2, 3, 4, *range(128, 138), 143)
+            ],
+            *[
+                b"\x08\x00\x45\x00\x00\x40" + bytes(5) + b"\x02" + bytes(8) + bytes((kind,))
+                for kind in (0x11, 0x16, 0x22)
+            ],
+        ]
+    ),
 )
 def test_every_frame_has_a_line(data: bytes, kind: bytes) -> None:
     """Whatever a stranger sends, there is one line without control characters."""
