@@ -50,7 +50,8 @@ from vrouter.stack.l2.router_advert import RaConf
 from vrouter.stack.l4.constants import AF_INET6, SOCK_DGRAM
 from vrouter.stack.wire.ethernet import multicast_mac6
 
-IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_RECVERR, IPV6_TCLASS, IPV6_RECVTCLASS = 41, 23, 25, 67, 66
+IPPROTO_IPV6, IPV6_JOIN_GROUP, IPV6_MTU_DISCOVER, IPV6_RECVERR = 41, 20, 23, 25
+IPV6_RECVTCLASS, IPV6_TCLASS = 66, 67
 PMTUDISC_DO = 2
 NEW = "2001:db8:1::7"
 OTHER_LL, MAC_OTHER = "fe80::6", "02:00:00:00:00:06"
@@ -202,6 +203,20 @@ def test_the_traffic_class_is_the_program_s(way: Way) -> None:
     assert [(level, kind, int.from_bytes(data, "little")) for level, kind, data in ancillary] == [
         (IPPROTO_IPV6, IPV6_TCLASS, 0x2F)
     ]
+
+
+@pytest.mark.parametrize("flags", range(16))
+def test_groups_with_any_flags_are_groups(way: Way, flags: int) -> None:
+    """RFC 7371 2: what a multicast address's flags mean is no concern of who joins it."""
+    group = f"ff{flags:x}5::5"
+    sock = way.ns.socket(AF_INET6, SOCK_DGRAM)
+    sock.bind(("::", 9), now=way.now)
+    index = way.ns.devices["a"].ifindex
+    joined = parse_ipv6(group).to_bytes(16, "big") + index.to_bytes(4, "little")
+    sock.setsockopt(IPPROTO_IPV6, IPV6_JOIN_GROUP, joined)
+    way.pass_time(5)
+    way.send(IPv6(src=A, dst=group) / UDP(dport=9) / b"x", dst_mac="33:33:00:00:00:05")
+    assert sock.recv(9, now=way.now) == b"x"
 
 
 # ---------------------------------------------------------------------------------------------------- RFC 8201
@@ -363,7 +378,10 @@ def test_a_station_with_our_mac_has_the_address(link: Link) -> None:
 
 
 def test_it_listens_before_it_asks(link: Link) -> None:
-    """RFC 4862 5.4.2: the groups are joined first, and what comes in while the probe is delayed counts."""
+    """RFC 4862 5.4.2: the group is joined first, and what comes in while the probe is delayed counts.
+
+    RFC 4861 7.2.1: it is left when the address goes.
+    """
     link.r.add_address("lan", f"{NEW}/64", now=link.now)
     assert multicast_mac6(solicited_node(parse_ipv6(NEW))) in link.lan.groups
     assert link.messages(ICMPv6ND_NS) == []
@@ -371,6 +389,8 @@ def test_it_listens_before_it_asks(link: Link) -> None:
     assert shown(link.r, "lan")[NEW] == "conflict"
     link.wait(5)
     assert link.messages(ICMPv6ND_NS) == []
+    link.r.del_address("lan", f"{NEW}/64", now=link.now)
+    assert multicast_mac6(solicited_node(parse_ipv6(NEW))) not in link.lan.groups
 
 
 @pytest.mark.parametrize("forwarding", [0, 1])
@@ -428,6 +448,7 @@ def test_a_router_is_a_host_on_its_uplink(link: Link) -> None:
     kinds = [(type(frame[IPv6].payload).__name__, frame[IPv6].src) for _, frame in link.heard]
     probe, asked = kinds.index(("ICMPv6ND_NS", "::")), kinds.index(("ICMPv6ND_RS", H_LL))
     assert probe < asked
+    assert link.heard[asked][1][ICMPv6NDOptSrcLLAddr].lladdr == MAC_H
     link.send(ra(prefix("2001:db8:5::")))
     link.wait(3)
     assert shown(c, "wan")["2001:db8:5::ff:fe00:3"] == "preferred"

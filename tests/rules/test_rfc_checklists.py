@@ -19,7 +19,7 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4 import constants
 from vrouter.stack.sysctl import names
 
-CHECKLISTS = ("docs/rfc/rfc1122.md", "docs/rfc/rfc1812.md")
+CHECKLISTS = tuple(f"docs/rfc/rfc{number}.md" for number in (1122, 1812, 4443, 4861, 4862, 7084, 8200, 8201, 8504))
 HEADER = ["clause", "requirement", "level", "state", "how or why", "test"]
 STATES = {"kept", "deviated", "not there yet", "n/a"}
 TESTED = {"kept", "deviated"}
@@ -123,6 +123,34 @@ def test_every_row_of_rfc1122_is_there() -> None:
 def test_every_chapter_of_rfc1812_has_rows(section: str) -> None:
     """RFC 1812 3 to 5: no chapter of the link and internet layers was lost."""
     assert [row for row in rows("docs/rfc/rfc1812.md") if row.section == section]
+
+
+IPV6_SECTIONS = {
+    4443: "2 3 4",
+    4861: "4 5 6.1 6.2 6.3 7.1 7.2 7.3 8 9",
+    4862: "5.1 5.3 5.4 5.5",
+    7084: "4.1 4.2 4.3",
+    8200: "3 4 4.5 5 6",
+    8201: "3 5",
+    8504: "4 5 6 7",
+}
+
+
+@pytest.mark.parametrize(("number", "section"), [(n, s) for n, text in IPV6_SECTIONS.items() for s in text.split()])
+def test_every_chapter_of_ipv6_has_rows(number: int, section: str) -> None:
+    """RFC 4443, 4861, 4862, 7084, 8200, 8201, 8504: no chapter that asks something was lost."""
+    assert [row for row in rows(f"docs/rfc/rfc{number}.md") if row.section == section]
+
+
+def test_every_item_of_rfc7084_is_there() -> None:
+    """RFC 7084 4.1 to 4.3: G, W, WLL, WAA, WPD, ULA and L, by their numbers."""
+    items = {"G": 5, "W": 6, "WLL": 3, "WAA": 10, "WPD": 8, "ULA": 5, "L": 14}
+    wanted = {f"{name}-{number}" for name, last in items.items() for number in range(1, last + 1)}
+    found: set[str] = set()
+    for row in rows("docs/rfc/rfc7084.md"):
+        for name, first, last in re.findall(r"\b([A-Z]+)-(\d+)(?: to [A-Z]+-(\d+))?", row.clause):
+            found |= {f"{name}-{number}" for number in range(int(first), int(last or first) + 1)}
+    assert found == wanted
 
 
 @pytest.mark.parametrize("file", CHECKLISTS)
