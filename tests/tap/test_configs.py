@@ -361,7 +361,9 @@ def test_two_namespaces(deploy: Callable[..., Deployment]) -> None:
     """configs/two-namespaces.toml: through both namespaces and the pair between them, two hops each way."""
     router = deploy("two-namespaces.toml")
     left, right = router.host("left"), router.host("right")
+    router.wait_addresses()
     assert "ttl=62" in left.run("ping -c 1 10.0.2.2").stdout
+    assert "ttl=62" in left.run("ping -c 1 fd00:2::2").stdout
     assert hops(left.run("traceroute -n -q 1 -w 2 10.0.2.2").stdout) == ["10.0.1.1", "10.255.0.2", "10.0.2.2"]
     assert hops(right.run("traceroute -n -q 1 -w 2 10.0.1.2").stdout) == ["10.0.2.1", "10.255.0.1", "10.0.1.2"]
     right.start(python(ECHO), listens="udp:7")
