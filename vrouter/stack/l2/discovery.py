@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from vrouter.stack.base.addresses import ALL_ROUTERS6, is_link_local6
+from vrouter.stack.base.addresses import ALL_ROUTERS6, is_link_local6, mask
 from vrouter.stack.base.timers import Timer, TimerKind
 from vrouter.stack.device import FOREVER
 from vrouter.stack.l2.ndp_message import message
@@ -200,10 +200,17 @@ class Discovery:
             self._sync(host, now)
 
     def address_removed(self, address: Address) -> None:
-        """An address was taken away."""
-        host = self.hosts.get(address.dev)
-        if host is not None and address.origin == "ra":
+        """An address was taken away; a prefix that routers told, too, is on the link for all that."""
+        dev = address.dev
+        host = self.hosts.get(dev)
+        if host is None:
+            return
+        if address.origin == "ra":  # it made no route to its prefix
             host.slaac.removed(address)
+            return
+        key = address.address & mask(address.length, 128), address.length, -1
+        if key in host.installed and dev.with_ipv6 and not dev.removed:
+            self.ndp.actions.append(("route_add", dev, *key, host.installed[key]))
 
     def lost(self, address: Address) -> None:
         """Detection found that somebody else has the address."""

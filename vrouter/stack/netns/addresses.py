@@ -111,7 +111,7 @@ class Addresses(Policy):
         neighbours = self.neighbours(a.family)
         if neighbours is not None:
             neighbours.address_changed(a.dev)
-            self.settle(now)
+        self.settle(now)
 
     def _forget_address(self, a: Address, now: int) -> None:
         ip = self.ip(a.family)
@@ -216,7 +216,8 @@ class Addresses(Policy):
         """Take out what `add_learned_route` put in."""
         for route in self.ip6.main.exact(prefix, length):
             if route.proto == "ra" and route.dev is dev and route.via == via and route.metric == metric:
-                self.ip6.main.remove(prefix, length, metric=metric, via=via, dev=dev)
+                self.ip6.main.unlink(prefix, length, route)
+                self.unlinked((prefix, length, route))
                 return
 
     def address_state(self, a: Address, state: str) -> None:
