@@ -43,6 +43,7 @@ class Bed:
         self.stack = Stack(1)
         self.driver = Driver(self.stack, asyncio.get_running_loop())
         self.red = self.stack.add_netns("red", now=self.driver.clock())
+        self.red.sysctl["net.ipv6.conf.default.disable_ipv6"] = 1  # its messages would be among those counted here
         self.changes: asyncio.Queue[Event] = asyncio.Queue()
         self.driver.on_event(self.changes.put_nowait)
 
