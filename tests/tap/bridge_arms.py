@@ -60,7 +60,7 @@ class Arm:
         others = [
             (port, frame.hex(" ", 2)) for port, frame in got if frame not in frames and frame[6:12] not in self.own
         ]
-        assert not others, others
+        assert not others, others[:4]
         return [port for frame in frames for port, one in got if one == frame]
 
     def exchange(
@@ -82,7 +82,9 @@ class Arm:
         for port in to:
             if port != 3:
                 found[port] += self.wires[port].receive_until(second)
-        found[3] += self.wires[3].drain()
+        for port in range(4):
+            if port == 3 or port not in to:
+                found[port] += self.wires[port].drain()
         return [(port, frame) for port, got in found.items() for frame in got if frame[12:14] != MARKED]
 
     def teach(self, *ports: int) -> None:
@@ -172,7 +174,8 @@ class VrouterArm(Arm):
 
     ifname = "v"
 
-    def __init__(self, bed: Bed, **options: Any) -> None:
+    def __init__(self, bed: Bed, port: dict[str, Any] | None = None, **options: Any) -> None:
+        """`options` are the bridge's, `port` those of each port."""
         super().__init__(bed)
         self.ns = bed.netns("r")
         bed.on_loop(lambda: self.ns.sysctl.__setitem__("net.ipv6.conf.default.disable_ipv6", 1))
@@ -182,7 +185,7 @@ class VrouterArm(Arm):
         self.devices = []
         for n, cell in enumerate(self.cells):
             self.devices.append(bed.tap(self.ns, f"p{n}", cell, self.ifname))
-            bed.call(self.ns.set_port, f"p{n}", bridge="br0")
+            bed.call(self.ns.set_port, f"p{n}", bridge="br0", **(port or {}))
         self.open_wires()
 
     def settled(self) -> bool:

@@ -18,7 +18,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import checksum
 
-RESPONSE = 1  # s that the querier gives for answers
+RESPONSE = 0.5  # s that the querier gives for answers
 
 
 class Talk:
@@ -62,7 +62,7 @@ class Igmp(Talk):
         return self.frame(src, header / Raw(igmp), dst)
 
     def query(self, src: bytes, group: str = "", host: str = "10.0.0.4") -> bytes:
-        return self.message(src, host, group or "224.0.0.1", 0x11, 10 * RESPONSE, group or "0.0.0.0")
+        return self.message(src, host, group or "224.0.0.1", 0x11, int(10 * RESPONSE), group or "0.0.0.0")
 
     def report(self, src: bytes, group: str = "") -> bytes:
         group = group or self.group
@@ -70,6 +70,14 @@ class Igmp(Talk):
 
     def leave(self, src: bytes, group: str = "") -> bytes:
         return self.message(src, "10.0.0.2", "224.0.0.2", 0x17, 0, group or self.group)
+
+    def report3(self, src: bytes, kind: int, group: str, *sources: str) -> bytes:
+        """A report of version 3 with one record."""
+        body = bytes((0x22, 0, 0, 0, 0, 0, 0, 1, kind, 0, 0, len(sources)))
+        body += b"".join(ipaddress.ip_address(address).packed for address in (group, *sources))
+        igmp = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+        header = IP(src="10.0.0.2", dst="224.0.0.22", ttl=1, proto=2, options=[IPOption_Router_Alert()])
+        return self.frame(src, header / Raw(igmp), "224.0.0.22")
 
     def data(self, src: bytes, group: str = "") -> bytes:
         group = group or self.group
@@ -84,7 +92,9 @@ class Mld(Talk):
         return self.frame(src, header / mld, dst)
 
     def query(self, src: bytes, group: str = "", host: str = "fe80::4") -> bytes:
-        return self.message(src, host, group or "ff02::1", ICMPv6MLQuery(mladdr=group or "::", mrd=1000 * RESPONSE))
+        return self.message(
+            src, host, group or "ff02::1", ICMPv6MLQuery(mladdr=group or "::", mrd=int(1000 * RESPONSE))
+        )
 
     def report(self, src: bytes, group: str = "") -> bytes:
         group = group or self.group

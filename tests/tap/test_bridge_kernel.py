@@ -279,7 +279,10 @@ def test_a_member_stays(arm: Any, talk: group_talk.Talk) -> None:
     assert arm.send(3, talk.query(G, talk.group)) == [0, 1, 2]
     assert arm.send(1, talk.report(B)) == [3]
     start = time.monotonic()
-    until(lambda: time.monotonic() - start > 2.5 and arm.send(0, talk.data(A)), what="twice the time for answers")
+    until(
+        lambda: time.monotonic() - start > 2.5 * group_talk.RESPONSE and arm.send(0, talk.data(A)),
+        what="twice the time for answers",
+    )
     assert arm.send(0, talk.data(A)) == [1, 3]
 
 
