@@ -343,10 +343,14 @@ class Stack:
 
     # -- accounts -----------------------------------------------------------------------------------------------------
 
-    def retire(self, dev: Device) -> None:
-        """Keep the totals of a device that goes."""
+    def free_mac(self, dev: Device) -> None:
+        """A device gives up its address, so that `stable_mac` may give it to another."""
         if self._movers.get(dev.mac) is dev:
             del self._movers[dev.mac]
+
+    def retire(self, dev: Device) -> None:
+        """Keep the totals of a device that goes."""
+        self.free_mac(dev)
         if dev.kind in STACKED_KINDS:
             return
         self._gone_rx += dev.rx_packets

@@ -252,6 +252,7 @@ class Links(Devices):
         if not ns.macs[old]:
             del ns.macs[old]
         ns.macs[mac] = ns.macs.get(mac, 0) + 1
+        self.stack.free_mac(dev)
         dev.mac = mac
         for neigh in (*dev.neigh4.values(), *dev.neigh6.values()):
             if neigh.header is not None:
