@@ -91,6 +91,7 @@ class IpCodec:
     count_output: Callable[[Netns, Packet], None]  # of an ICMP message that is about to be sent
     is_multicast: Callable[[int], bool]
     is_link_local: Callable[[int], bool]
+    stays_here: Callable[[int], bool]  # a group whose packets go by no wire
     is_loopback: Callable[[int], bool]
     is_unusable: Callable[[int], bool]  # nobody's, as a destination
     link_group: Callable[[int], bytes]  # the MAC of a group
@@ -137,6 +138,10 @@ def _fragment_key4(pkt: Packet) -> tuple[tuple[Any, ...], int, bool]:
 
 def _link_group4(dst: int) -> bytes:
     return multicast_mac4(dst) if is_multicast4(dst) else BROADCAST
+
+
+def _stays_here4(group: int) -> bool:
+    return False  # its TTL says so
 
 
 def _is_loopback4(address: int) -> bool:
@@ -228,6 +233,7 @@ IPV4: Final = IpCodec(
     icmp_input=icmp_in.icmp_input,
     is_multicast=is_multicast4,
     is_link_local=is_link_local4,
+    stays_here=_stays_here4,
     is_loopback=_is_loopback4,
     is_unusable=_is_unusable4,
     link_group=_link_group4,

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.base.addresses import BITS, LOOPBACK6, MAX6, V6, is_link_local6, is_multicast6
+from vrouter.stack.base.addresses import (
+    BITS,
+    LOOPBACK6,
+    MAX6,
+    SCOPE_INTERFACE,
+    V6,
+    is_link_local6,
+    is_multicast6,
+    multicast_scope6,
+)
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.l3 import ext_headers, forward, fragment, icmpv6_error, ipv6_input, ipv6_output, reassembly
 from vrouter.stack.l3 import icmpv6 as icmp_in
@@ -28,6 +37,11 @@ def _reply_options6(pkt: Packet) -> bytes:
 
 def _rest6(kind: int, info: int) -> int:
     return info
+
+
+def _stays_here6(group: int) -> bool:
+    """RFC 4291 2.7: a group of interface scope."""
+    return multicast_scope6(group) <= SCOPE_INTERFACE
 
 
 def _is_loopback6(address: int) -> bool:
@@ -117,6 +131,7 @@ IPV6: Final = IpCodec(
     icmp_input=icmp_in.icmpv6_input,
     is_multicast=is_multicast6,
     is_link_local=is_link_local6,
+    stays_here=_stays_here6,
     is_loopback=_is_loopback6,
     is_unusable=_is_unusable6,
     link_group=multicast_mac6,

@@ -176,7 +176,7 @@ class Outward:
                 copy.iif, copy.oif = dev, None
                 ns.stats[_COPIES] += 1
                 self.work.append((WORK_LOCAL, ns, copy))
-            if route.type == fib.MULTICAST and pkt.ttl == 0:
+            if route.type == fib.MULTICAST and (pkt.ttl == 0 or (codec.stays_here(pkt.dst) and dev.kind != "lo")):
                 ns.stats[_CONSUMED] += 1  # RFC 1112 6.1: TTL 0 stays on this host
                 return None
             pkt.nexthop = pkt.dst
