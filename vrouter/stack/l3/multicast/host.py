@@ -259,7 +259,10 @@ class Speaker:
     # -- what is said ---------------------------------------------------------------------------------------------
 
     def timer_fired(self, now: int) -> None:
-        """Say what is due."""
+        """Say what is due. Where IPv6 has ended meanwhile, all is to be told when it is back."""
+        if not self._speaks():
+            self._forget()
+            return self._wait()
         newest = self.version(now) == self.dialect.newest
         records: list[Record] = []
         if 0 <= self._all_at <= now:
@@ -281,7 +284,7 @@ class Speaker:
         self._report([record for record in records if not self.dialect.is_silent(ns, record.group)])
         if 0 <= self._changes_at <= now:
             self._tell(now)
-        self._arm()
+        return self._arm()
 
     def _current(self, group: int) -> Record:
         state = self.groups[group]
