@@ -353,7 +353,7 @@ def then_echo(*messages: Any) -> Probe:
     """The router learns this case's MAC, is told something, and is asked for an echo: where does the reply go?"""
 
     def make(c: Case) -> list[bytes]:
-        return [ask()(c), *(message(c) for message in messages), c.link(ROUTER_A, c.echo(R))]  # type: ignore[list-item] # a probe of one frame
+        return [ask()(c), *(message(c) for message in messages), c.link(ROUTER_A, c.echo(R))]
 
     return make
 

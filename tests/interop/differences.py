@@ -172,7 +172,7 @@ def _unicast_source(case: Case) -> Answers:
 def _echoed6(case: Case) -> Answers:
     """The echo request is answered."""
     [sent] = case.sent
-    data = sent[sent.index(b"\x80\0", 54 + 8) + 8 :]
+    data = sent[sent.index(b"\x80\0", 54) + 8 :]
     return _made6(case, lambda src, to: frames.icmp6_echo(src, to, case.ident, 7, data, reply=True))
 
 
@@ -190,6 +190,20 @@ def _advertised(target: str, *, override: bool) -> Callable[[Case], Answers]:
         return [Answer("back", frame, describe(frame))]
 
     return ours
+
+
+def _as_a_router(case: Case) -> Answers:
+    """The kernel's advertisement, which says that a router sends it, and with which link-layer address."""
+    [answer] = case.answers
+    link, src, dst = (
+        answer.frame[:14],
+        *(socket.inet_ntop(socket.AF_INET6, answer.frame[at : at + 16]) for at in (22, 38)),
+    )
+    target = socket.inet_ntop(socket.AF_INET6, answer.frame[62:78])
+    solicited = bool(answer.frame[58] & 0x40)
+    message = frames.neighbour_advertisement(src, dst, target, mac=ROUTER_A, router=True, solicited=solicited)
+    frame = link + frames.ipv6(src, dst, frames.ICMPV6, message, hop_limit=255)
+    return [Answer(answer.where, frame, describe(frame))]
 
 
 def _not_learned(case: Case) -> Answers:
@@ -252,6 +266,8 @@ def _rows6() -> dict[str, Difference]:
     add("IEEE 802.3 3.2.3", _not_learned, "advertised, address of a group")
     add("RFC 5942 4", _silence, "solicitation from another subnet", "solicitation from B's subnet")
     add("RFC 5942 4", _silence, "solicitation from the router's address")
+    add("RFC 4861 4.4", _as_a_router, "proxy_ndp, proxied address", "proxy_ndp, probe")
+    add("RFC 4291 2.6.1", _echoed6, "force_forwarding, anycast address")
     add("RFC 4443 3.1", _silence, "no forwarding, no route", "no forwarding, prohibit")
     return found
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.interop.case import V6, Probe
-from tests.interop.chains6 import EXTENSIONS, FRAGMENTS, HOP, NDP, OPTIONS, QUERIES, ROUTINGS, ask, chain, query
+from tests.interop.chains6 import EXTENSIONS, FRAGMENTS, G1, HOP, NDP, OPTIONS, QUERIES, ROUTINGS, ask, chain, query
 from tests.interop.phases import Phase
+from tests.interop.place import PROXIED
 from tests.interop.probes import echo, udp
 from tests.interop.probes6 import (
     ADDRESSES,
@@ -31,6 +32,9 @@ from tests.interop.probes6 import (
 BEFORE6 = {
     "net.ipv6.conf.all.forwarding": 1,
     "net.ipv6.conf.a.hop_limit": 64,
+    "net.ipv6.conf.a.force_forwarding": 0,
+    "net.ipv6.conf.a.force_mld_version": 0,
+    "net.ipv6.conf.a.proxy_ndp": 0,
     "net.ipv6.icmp.echo_ignore_all": 0,
     "net.ipv6.icmp.echo_ignore_multicast": 0,
     "net.ipv6.icmp.echo_ignore_anycast": 0,
@@ -113,5 +117,46 @@ PHASES6 = [
             "egress down, hop limit 1": udp(B, ttl=1),
         },
         down="b",
+    ),
+    _phase(
+        "one device forwards",
+        {
+            "force_forwarding, through": udp(B),
+            "force_forwarding, hop limit 1": udp(B, ttl=1),
+            "force_forwarding, too big": udp(B, 1452),
+            "force_forwarding, solicitation": ask(),
+            "force_forwarding, anycast address": echo(ANYCAST),
+        },
+        {"net.ipv6.conf.all.forwarding": 0, "net.ipv6.conf.a.force_forwarding": 1},
+    ),
+    _phase(
+        "proxied addresses are not",
+        {"proxy_ndp 0, proxied address": ask(PROXIED)},
+    ),
+    _phase(
+        "proxied addresses",
+        {
+            "proxy_ndp, another address": ask("fd00:1::98", dst="ff02::1:ff00:99"),
+            "proxy_ndp, echo to the proxied address": echo(PROXIED),
+            "proxy_ndp, unicast": ask(PROXIED, dst=PROXIED),
+            "proxy_ndp, proxied address": ask(PROXIED),
+        },
+        {"net.ipv6.conf.a.proxy_ndp": 1},
+        awaited="proxy_ndp, proxied address",
+    ),
+    _phase(
+        "a proxied address is wanted",
+        {"proxy_ndp, probe": ask(PROXIED, src="::")},
+        {"net.ipv6.conf.a.proxy_ndp": 1},
+        awaited="proxy_ndp, probe",
+    ),
+    _phase(
+        "mld version 1",
+        {
+            "mld 1, query of version 2 that goes unheard": query("ff02::99"),
+            "mld 1, query": query(G1, version=1),
+        },
+        {"net.ipv6.conf.a.force_mld_version": 1},
+        awaited="mld 1, query",
     ),
 ]

@@ -51,6 +51,7 @@ from vrouter.testing.match import describe
 from vrouter.testing.tap_lab import RunningRouter, TapLab
 
 OWN = ("10.1.0.1", "10.1.0.129", "10.2.0.1", "127.0.0.1")
+NEAR = ("10.1.0.1/16", "10.1.0.129/16", "fd00:1::1/64", "fd00:1::129/64")
 OWN6 = ("fd00:1::1", "fd00:1::129", "fd00:2::1", "::1", "fd00:1::", "fd00:2::", LOCAL_A, LOCAL_B, "::")
 DEAF = tuple(f"10.2.{n}." for n in range(70, 80))  # nobody answers ARP for these
 DEAF6 = socket.inet_pton(socket.AF_INET6, "fd00:2::dead:0")[:14]  # nor neighbour solicitations for these
@@ -96,6 +97,7 @@ DEFAULTS6 = {  # of devices that are made later: addresses are there at once, an
     for which in ("all", "default")
     for name, value in (("dad_transmits", 0), ("keep_addr_on_down", 1))
 }
+PROXIED = "fd00:1::99"  # answered for on A where `proxy_ndp` says so
 PATIENCE = 15.0  # s of real time for what must come
 ARRIVAL = "back", "through"  # on A, on B
 
@@ -110,10 +112,10 @@ class Place:
         self._barriers = 0
         self._seen: set[tuple[str, int]] = set()
         self._cases: dict[str, Case] = {}
-        self._last: Case | None = None
         self._by_ident: dict[int, Case] = {}
         self._by_label: dict[int, Case] = {}
         self._by_group: dict[str, Case] = {}
+        self._by_probed: dict[bytes, Case] = {}
         self._by_mac: dict[bytes, Case] = {}
         self._by_deaf: dict[str, Case] = {}
         self.strays: list[str] = []
@@ -126,18 +128,18 @@ class Place:
         The cases are numbered from `first`. More may come of them in the next runs. `sides` are those that are up.
         """
         found = {}
+        self._by_group.clear()
         for number, (name, probe) in enumerate(probes.items(), start=first):
             case = found[name] = Case(number, family)
             self._enter(case)
             made = probe(case)
-            if case.asks == "::":
-                self._by_group.clear()  # what comes from now on is about all groups
             if case.asks:
                 self._by_group[case.asks] = case
             for data in made if isinstance(made, list) else [made]:
                 whole = data if isinstance(data, Whole) else case.link(ROUTER_A, data)
                 case.sent.append(whole)
-                self._last = case
+                if whole[20:21] == b"\x3a" and whole[22:38] == bytes(16):
+                    self._by_probed[whole[62:78]] = case  # asked about without a source: the answer is to everybody
                 self._sockets[0].send(whole)
             self._barrier(0)
         for _ in range(3):  # ARP for what was answered or forwarded last is over after these
@@ -242,7 +244,7 @@ class Place:
         if frame[20] != frames.ICMPV6 or frame[54] not in (133, 135, 136):
             return False
         if frame[54] == 136:  # to all nodes: the answer to a probe, or the announcement of an address
-            return frame[38:40] == b"\xff\x02" and (self._last is None or self._last.sent[-1][62:78] != frame[62:78])
+            return frame[38:40] == b"\xff\x02" and frame[62:78] not in self._by_probed
         if frame[54] == 133:
             return True
         target = _text6(frame[62:78])
@@ -261,7 +263,9 @@ class Place:
         version2 = frame[62] == 143
         if version2 and frame[70] not in (1, 2):
             return
-        case = self._by_group.get(_text6(frame[74:90] if version2 else frame[70:86])) or self._by_group.get("::")
+        case = self._by_group.get(_text6(frame[74:90] if version2 else frame[70:86]))
+        if case is None and version2:
+            case = self._by_group.get("::")
         if case is not None:
             case.answers.append(answer_of(ARRIVAL[side], frame, True))
 
@@ -273,7 +277,9 @@ class Place:
             return self._by_label.get(int.from_bytes(message[at : at + 4], "big") & 0xFFFFF)
         if message[0] == frames.ECHO_REPLY6:
             return self._by_ident.get(int.from_bytes(message[4:6], "big"))
-        return self._last if message[0] == 136 else None
+        if message[0] == 136:
+            return self._by_probed.get(message[8:24]) or self._by_mac.get(frame[:6])
+        return None
 
 
 def _text6(address: bytes) -> str:
@@ -337,6 +343,7 @@ def kernel_place() -> Iterator[Place]:
             _ip("-n", middle, *words.split())
         for route in ROUTES:
             _kernel_route(middle, "add", route)
+        _ip("-n", middle, "neigh", "add", "proxy", PROXIED, "dev", "a")
         proxying = {f"net.ipv{version}.neigh.a.proxy_delay": 0 for version in (4, 6)}
         for name, value in (SETTINGS | proxying).items():
             _write_sysctl(middle, name, value)
@@ -366,7 +373,9 @@ def vrouter_place() -> Iterator[Place]:
         left, right = lab.host("va"), lab.host("vb")
         _quiet(left.netns, right.netns)
         devices = {
-            "a": left.device("10.1.0.1/16", "10.1.0.129/16", "fd00:1::1/64", "fd00:1::129/64", mac=ROUTER_A),
+            "a": left.device(
+                "10.1.0.1/16", "10.1.0.129/16", "fd00:1::1/64", "fd00:1::129/64", mac=ROUTER_A, proxy=[PROXIED]
+            ),
             "b": right.device("10.2.0.1/16", "fd00:2::1/64", mac=ROUTER_B, mtu=1400),
         }
         running = lab.start({"netns": {"r": {"dev": devices, "route": ROUTES, "sysctl": DEFAULTS6 | SETTINGS}}})
