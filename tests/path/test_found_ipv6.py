@@ -67,6 +67,7 @@ def test_an_advertised_prefix_outlives_a_configured_one(found: Found) -> None:
     in it, and made the route, is taken away."""
     found.r.set_autoconf("lan", True, now=found.bed.now)
     found.r.add_address("lan", f"{PREFIX}5/64", now=found.bed.now)
+    found.bed.run_for(5)
     found.advertise(100)
     assert found.on_link() == ["kernel"]
     found.r.del_address("lan", f"{PREFIX}5/64", now=found.bed.now)
@@ -79,6 +80,7 @@ def test_no_advertised_route_is_left_without_ipv6(found: Found) -> None:
     """``disable_ipv6`` takes all that was learned of a device's link, whatever stood in whose place."""
     found.r.set_autoconf("lan", True, now=found.bed.now)
     found.r.add_address("lan", f"{PREFIX}5/64", now=found.bed.now)
+    found.bed.run_for(5)
     found.advertise(100)
     found.r.sysctl["net.ipv6.conf.lan.disable_ipv6"] = 1
     found.bed.run_for(1)
