@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
 MAX_LINE: Final = 65536
+_SHOWN: Final = 240  # characters of what is wrong with a line
 _PIECE_BYTES: Final = 1 << 18
 
 
@@ -88,10 +89,10 @@ async def load(
 def _take_lines(waiting: _Waiting, data: bytes) -> bytes:
     """Let the whole lines wait; what is left."""
     end = data.rfind(b"\n") + 1
-    if len(data) - end > MAX_LINE:
+    lines = data[: end - 1].decode("utf-8", "replace").split("\n") if end else []
+    if max(map(len, lines), default=0) > MAX_LINE or len(data) - end > MAX_LINE:
         raise ValueError(f"a line has more than {MAX_LINE} bytes: these are no routes")
-    if end:
-        waiting.lines.extend(data[: end - 1].decode("utf-8", "replace").split("\n"))
+    waiting.lines.extend(lines)
     return data[end:]
 
 
@@ -110,7 +111,7 @@ async def _finish(driver: Driver, work: RouteLoad) -> None:
 
 
 def _problems(work: RouteLoad, name: str) -> list[Problem]:
-    found = [Problem(name, line, 1 if line else 0, "", text) for line, text in work.problems]
+    found = [Problem(name, line, 1 if line else 0, "", text[:_SHOWN]) for line, text in work.problems]
     more = work.problem_count - len(found)
     if more:
         found.append(Problem(name, 1 << 62, 1, "", f"and {more} more lines are wrong"))
