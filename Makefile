@@ -25,7 +25,7 @@ SHELL := /bin/bash
 .PHONY: always help demo test check lint types contracts format tools bench bench-smoke fuzz clean
 
 help:
-	echo "make demo         two tenants with the same subnet on this machine, and what crosses between them (root)"
+	echo "make demo         three tenants with the same subnets, IPv4 and IPv6, and what crosses between them (root)"
 	echo "make test         lint, types, import contracts and the whole test suite"
 	echo "make bench        vrouter beside its peers -> benchmarks/RESULTS.md (root; PEERS=$(PEERS))"
 	echo "make bench-smoke  the same benchmarks in seconds, to see that they run"

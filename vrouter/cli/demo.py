@@ -1,6 +1,9 @@
-"""`vrouter demo`: three tenants with the same subnet and the same client address on this machine.
+"""`vrouter demo`: three tenants with the same subnets, of IPv4 and of IPv6, on this machine.
 
-    red and blue accept one another; green has a route into red, and red does not accept it.
+    red and blue accept one another; green has routes into red, and red does not accept it.
+
+The clients are given their IPv4 addresses; those of IPv6 they make of what vrouter advertises. Where the kernel has no
+IPv6 for them, only IPv4 is shown, and that is said.
 
 It runs a real router on real TAPs with kernel namespaces as clients, tries what is promised with the system's own
 programs, and leaves nothing behind however it ends. Status 0 only when everything was as promised.
@@ -24,7 +27,18 @@ from typing import TYPE_CHECKING, Final
 
 from vrouter import __version__
 from vrouter.cli.arguments import Arguments
-from vrouter.cli.demo_clients import ECHO_PORT, HTTP_PORT, Echo, Tenant, answer_http, ask, program_path, run_here
+from vrouter.cli.demo_clients import (
+    ECHO_PORT,
+    HTTP_PORT,
+    Echo,
+    Tenant,
+    answer_http,
+    ask,
+    program_path,
+    run_here,
+    shown,
+    without_ipv6,
+)
 from vrouter.cli.failure import INTERRUPTED, PRIVILEGE, RUNTIME, Failure, usage
 from vrouter.errors import PrivilegeError
 
@@ -32,9 +46,23 @@ if TYPE_CHECKING:
     from vrouter.appliance import Router
 
 _CAPABILITIES: Final = ((12, "CAP_NET_ADMIN", "to make TAPs"), (21, "CAP_SYS_ADMIN", "to make kernel namespaces"))
-_RED, _BLUE, _GREEN = "10.200.1.2", "10.200.2.2", "10.200.3.2"
+_V4, _V6 = "10.0.1.1", "fd00:1::1"  # each router's
 
 _DRAWING: Final = """\
+   client of red                        vrouter, one process                      client of blue
+  +----------------+       +---------------------------------------------+       +----------------+
+  | eth0           |  TAP  | lan            crossing, declared       lan |  TAP  |           eth0 |
+  | 10.0.1.2/24    +=======+ netns red <======= by both =====> netns blue+=======+    10.0.1.2/24 |
+  | 10.200.1.2     |       | 10.0.1.1          sides            10.0.1.1 |       |     10.200.2.2 |
+  | fd00:1::/64    | <- RA | fd00:1::1                         fd00:1::1 | RA -> |    fd00:1::/64 |
+  +----------------+       |      ^                                      |       +----------------+
+   client of green         |      X  red does not accept green           |
+  +----------------+       |      |                                      |
+  | 10.0.1.2/24    +=======+ netns green   10.0.1.1                      |
+  | 10.200.3.2     |  TAP  | lan           fd00:1::1                     |
+  | fd00:1::/64    | <- RA |                                             |
+  +----------------+       +---------------------------------------------+"""
+_DRAWING_IPV4: Final = """\
    client of red                        vrouter, one process                      client of blue
   +----------------+       +---------------------------------------------+       +----------------+
   | eth0           |  TAP  | lan            crossing, declared       lan |  TAP  |           eth0 |
@@ -101,7 +129,10 @@ class _Demo:
     def __init__(self, stay: bool) -> None:
         self.stay = stay
         self.promises: list[bool] = []
-        self.red, self.blue, self.green = (Tenant(n, f"vr{os.getpid()}-{n}") for n in ("red", "blue", "green"))
+        names = ("red", "blue", "green")
+        self.tenants = [Tenant(name, f"vr{os.getpid()}-{name}", number) for number, name in enumerate(names, 1)]
+        self.red, self.blue, self.green = self.tenants
+        self.families = [0, 1]  # positions in the addresses of a tenant: IPv4, and IPv6 where the kernel has it
         self.admin = ""
         self.steps = 0
 
@@ -117,7 +148,7 @@ class _Demo:
             config = loads(text.replace("@PID@", str(os.getpid())).replace("@ADMIN@", self.admin), "demo.toml")
             began = time.monotonic()
             async with Router(config) as router:
-                self.built(time.monotonic() - began)
+                self.built(time.monotonic() - began, await asyncio.to_thread(without_ipv6, self.red))
                 await self.show(router)
                 status = self.verdict(time.monotonic() - began)
                 if self.stay and not status:
@@ -128,41 +159,60 @@ class _Demo:
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
-    def built(self, seconds: float) -> None:
-        """What there is now."""
-        print(f"vrouter {__version__}: three tenants that all use 10.0.1.0/24, each with a client 10.0.1.2\n")
-        print(_DRAWING)
+    def built(self, seconds: float, reason: str) -> None:
+        """What there is now; `reason` is why there is no IPv6, if so."""
+        both = " and fd00:1::/64" if not reason else ""
+        print(f"vrouter {__version__}: three tenants that all use 10.0.1.0/24{both}, each with a client 10.0.1.2\n")
+        print(_DRAWING if both else _DRAWING_IPV4)
         print(f"\nMade in {seconds * 1000:.0f} ms: three TAPs, their clients in kernel namespaces of their own:")
-        for tenant in (self.red, self.blue, self.green):
+        for tenant in self.tenants:
             print(f"  {tenant.name:6} kernel namespace {tenant.kernel_name}")
-        print("Each client also has an address that is unique, 10.200.N.2/32, over which allowed traffic crosses.")
+        own = (
+            "addresses of its own, 10.200.N.2 and one in fd00:200:N::/64"
+            if both
+            else "an address of its own, 10.200.N.2"
+        )
+        print(f"Each client also has {own}, over which allowed traffic crosses.")
+        if reason:
+            self.families = [0]
+            print(f"\nIPv4 only: {reason}.")
 
     async def show(self, router: Router) -> None:
         """Everything that is promised, tried."""
+        ipv6 = len(self.families) > 1
         self.step("The same address in three places: each client pings 10.0.1.1, which is its own router")
-        for tenant in (self.red, self.blue, self.green):
-            await self.ping(tenant, "10.0.1.1", 1)
+        for tenant in self.tenants:
+            await self.ping(tenant, _V4, 1)
+        if ipv6:
+            self.step("IPv6, which nobody configured: the clients make their addresses of what vrouter advertises")
+            await self.autoconfigured()
+            self.step("The same address in three places again, fd00:1::1")
+            for tenant in self.tenants:
+                await self.ping(tenant, _V6, 1)
         self.step("The routes that let red and blue talk: `netns` leads into the other namespace, which accepts it")
-        await self.command("show", "routes", "-n", "red")
-        await self.command("show", "netns")
-        await self.command("route", "get", _BLUE, "-n", "red")
+        gets = [f"route get {blue} -n red" for blue in self.reach(self.blue)]
+        await self.commands("show routes -n red", "show netns", *gets)
         self.step("Ping from red's client to blue's, and back the other way")
-        await self.ping(self.red, _BLUE, 3)
-        await self.ping(self.blue, _RED, 1)
-        async with self.servers():
-            self.step(f"UDP echo: red's client asks blue's at {_BLUE}:{ECHO_PORT}")
-            await self.udp_echo()
-            self.step(f"HTTP: red's client fetches http://{_BLUE}/ from blue's")
-            await self.http()
-        self.step("Green has a route into red as well, but red does not accept it: refused, counted, and answered")
-        await self.command("route", "get", _RED, "-n", "green")
+        for red, blue in zip(self.reach(self.red), self.reach(self.blue), strict=True):
+            await self.ping(self.red, blue, 2)
+            await self.ping(self.blue, red, 1)
+        for family in self.families:
+            red, blue = self.red.addresses[family], self.blue.addresses[family]
+            async with self.servers(blue):
+                self.step(f"UDP echo and HTTP over {('IPv4', 'IPv6')[family]}: red's client asks blue's, {blue}")
+                await self.udp_echo(red, blue)
+                await self.http(red, blue)
+        self.step("Green has routes into red as well, but red does not accept it: refused, counted, and answered")
+        await self.commands(f"route get {self.red.addresses[0]} -n green")
         before = router["green"].drops().get("CROSSING_DENIED", 0)
-        await self.refused()
-        await self.command("show", "drops", "-n", "green")
+        for red in self.reach(self.red):
+            await self.refused(red)
+        await self.commands("show drops -n green")
         counted = router["green"].drops().get("CROSSING_DENIED", 0) - before
-        self.promise(counted >= 1, f"{counted} packet{'s' * (counted != 1)} of green dropped as CROSSING_DENIED")
+        wanted = len(self.families)
+        self.promise(counted >= wanted, f"{counted} packet{'s' * (counted != 1)} of green dropped as CROSSING_DENIED")
         self.step("What crossed, and what did not")
-        await self.command("show", "crossings")
+        await self.commands("show crossings")
         crossed = {(row["from"], row["to"]): row for row in router.stack.crossings()}
         self.promise(
             crossed["red", "blue"]["packets"] > 0
@@ -170,6 +220,10 @@ class _Demo:
             and crossed["green", "red"]["packets"] == 0,
             "packets crossed between red and blue, and none from green",
         )
+
+    def reach(self, tenant: Tenant) -> list[str]:
+        """The unique addresses of a tenant, one of each family that is shown."""
+        return [tenant.addresses[family] for family in self.families]
 
     def step(self, text: str) -> None:
         """A heading."""
@@ -196,6 +250,22 @@ class _Demo:
 
     # -- what is tried ------------------------------------------------------------------------------------------------
 
+    async def autoconfigured(self) -> None:
+        """The clients have made their addresses, and found their router (RFC 4862, RFC 4861)."""
+        await asyncio.gather(*(tenant.autoconfigure() for tenant in self.tenants))
+        await self.commands("show adverts -n red")
+        program = program_path("ip")
+        for words in (("-br", "address", "show", "scope", "global"), ("route", "show", "default")) if program else ():
+            outcome = await self.red.run(str(program), "-6", *words)
+            self.typed(f"red-client$ ip -6 {' '.join(words)}", outcome.output)
+        for tenant in self.tenants:
+            made = tenant.addresses[1]
+            self.promise(
+                bool(made), f"{tenant.name}'s client is {made}" if made else f"{tenant.name}'s client has none"
+            )
+        if not all(tenant.addresses[1] for tenant in self.tenants):
+            self.families = [0]
+
     async def ping(self, tenant: Tenant, to: str, count: int) -> None:
         """A ping that has to be answered each time."""
         outcome = await tenant.ping(to, count)
@@ -203,22 +273,23 @@ class _Demo:
         self.typed(f"{tenant.name}-client$ ping -c {count} {to}", "\n".join(replies) or outcome.output)
         self.promise(len(replies) == count, f"{count} of {count} answered" if len(replies) == count else "no reply")
 
-    async def refused(self) -> None:
+    async def refused(self, to: str) -> None:
         """A ping that has to be refused with words."""
-        outcome = await self.green.ping(_RED, 1)
-        refusals = [line for line in outcome.output.splitlines() if "Packet filtered" in line]
-        self.typed(f"green-client$ ping -c 1 {_RED}", "\n".join(refusals) or outcome.output)
+        outcome = await self.green.ping(to, 1)
+        words = ("Packet filtered", "Administratively prohibited")
+        refusals = [line for line in outcome.output.splitlines() if any(text in line for text in words)]
+        self.typed(f"green-client$ ping -c 1 {to}", "\n".join(refusals) or outcome.output)
         self.promise(outcome.status != 0 and bool(refusals), "administratively prohibited, said green's own router")
 
     @contextlib.asynccontextmanager
-    async def servers(self) -> AsyncIterator[None]:
-        """Blue's client serves UDP echo and HTTP."""
+    async def servers(self, blue: str) -> AsyncIterator[None]:
+        """Blue's client serves UDP echo and HTTP at this address."""
         loop = asyncio.get_running_loop()
-        echo = await asyncio.to_thread(self.blue.udp, _BLUE, ECHO_PORT)
+        echo = await asyncio.to_thread(self.blue.udp, blue, ECHO_PORT)
         transport, _ = await loop.create_datagram_endpoint(Echo, sock=echo)
         try:
-            listening = await asyncio.to_thread(self.blue.tcp, _BLUE, HTTP_PORT)
-            answer = functools.partial(answer_http, f"hello from blue's client, which is 10.0.1.2 and {_BLUE}\n")
+            listening = await asyncio.to_thread(self.blue.tcp, blue, HTTP_PORT)
+            answer = functools.partial(answer_http, f"hello from blue's client, which is {blue}\n")
             server = await asyncio.start_server(answer, sock=listening)
             try:
                 yield
@@ -228,36 +299,38 @@ class _Demo:
         finally:
             transport.close()
 
-    async def udp_echo(self) -> None:
+    async def udp_echo(self, red: str, blue: str) -> None:
         """A datagram there and back."""
-        sock = await asyncio.to_thread(self.red.udp, _RED, 0)
+        sock = await asyncio.to_thread(self.red.udp, red, 0)
         question = b"is anybody there?"
         try:
-            reply, origin, seconds = await ask(sock, (_BLUE, ECHO_PORT), question)
+            reply, origin, seconds = await ask(sock, (blue, ECHO_PORT), question)
         except (OSError, TimeoutError) as error:
             self.promise(False, f"no echo: {error or 'nothing came back'}")
             return
         self.typed(
-            f"red-client$ UDP {question.decode()!r} to {_BLUE}:{ECHO_PORT}", f"{reply.decode()!r} from {origin[0]}"
+            f"red-client$ UDP {question.decode()!r} to {shown(blue, ECHO_PORT)}", f"{reply.decode()!r} from {origin[0]}"
         )
-        self.promise((reply, origin[0]) == (question, _BLUE), f"the same came back in {seconds * 1000:.2f} ms")
+        self.promise(reply == question and origin[0] == blue, f"the same came back in {seconds * 1000:.2f} ms")
 
-    async def http(self) -> None:
+    async def http(self, red: str, blue: str) -> None:
         """A page."""
         try:
-            outcome = await self.red.fetch(_BLUE, HTTP_PORT, _RED)
+            outcome = await self.red.fetch(blue, HTTP_PORT, red)
         except (OSError, TimeoutError) as error:
             self.promise(False, f"no answer: {error or 'nothing came back'}")
             return
-        self.typed(f"red-client$ curl http://{_BLUE}/", outcome.output)
+        self.typed(f"red-client$ curl 'http://{shown(blue)}/'", outcome.output)
         self.promise(outcome.status == 0 and "hello from blue" in outcome.output, "HTTP over the kernels' own TCP")
 
-    async def command(self, *words: str) -> None:
-        """A command of vrouter, as anybody may type it while this runs."""
-        outcome = await run_here(sys.executable, "-m", "vrouter", *words, "--admin", self.admin)
-        self.typed(f"$ vrouter {' '.join(words)}", outcome.output)
-        if outcome.status:
-            self.promise(False, f"`vrouter {' '.join(words)}` ended with status {outcome.status}")
+    async def commands(self, *lines: str) -> None:
+        """Commands of vrouter, as anybody may type them while this runs."""
+        program = (sys.executable, "-m", "vrouter", "--admin", self.admin)
+        outcomes = await asyncio.gather(*(run_here(*program, *line.split()) for line in lines))
+        for line, outcome in zip(lines, outcomes, strict=True):
+            self.typed(f"$ vrouter {line}", outcome.output)
+            if outcome.status:
+                self.promise(False, f"`vrouter {line}` ended with status {outcome.status}")
 
     # -- on a terminal ------------------------------------------------------------------------------------------------
 
@@ -268,12 +341,13 @@ class _Demo:
         print(f"  export VROUTER_ADMIN={shlex.quote(self.admin)}")
         for words in (
             "show devices", "show neighbors", "show crossings", "show drops -w", "capture any -n red",
-            f"ping -n red {_BLUE}", "route get 10.200.1.2 -n green",
+            f"ping -n red {self.reach(self.blue)[-1]}", f"route get {self.reach(self.red)[-1]} -n green",
         ):  # fmt: skip
             print(f"  {program} {words}")
         if program_path("ip"):
-            print(f"  ip netns exec {self.red.kernel_name} ping {_BLUE}")
-            print(f"  ip netns exec {self.green.kernel_name} ping {_RED}")
+            for address in self.reach(self.blue):
+                print(f"  ip netns exec {self.red.kernel_name} ping {address}")
+            print(f"  ip netns exec {self.green.kernel_name} ping {self.red.addresses[0]}")
         print("\nCtrl-C ends it and removes everything.", flush=True)
         try:
             await asyncio.get_running_loop().create_future()

@@ -7,6 +7,8 @@ ask with sockets of any tenant. Programs are started by a thread that is in the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import os
 import shutil
 import socket
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NamedTuple, TypeVar, cast
 
 from vrouter import kernel_netns
@@ -21,35 +24,43 @@ from vrouter import kernel_netns
 ECHO_PORT: Final = 7
 HTTP_PORT: Final = 80
 PATIENCE_S: Final = 5.0
+_TENTATIVE: Final = 0x40  # IFA_F_TENTATIVE: duplicates are still looked for
 _SPARE_PATHS: Final = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 
 _Result = TypeVar("_Result")
 
-# Where ping(8) is not installed: one echo request, by the kernel's own ICMP.
+# Where ping(8) is not installed: echo requests of either family, by the kernel's own ICMP.
 _PYTHON_PING: Final = """
 import socket, sys, time
 count, to = int(sys.argv[1]), sys.argv[2]
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+six = ":" in to
+if six:
+    s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+else:
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+request, answer, refusal, prohibited = (128, 129, 1, 1) if six else (8, 0, 3, 13)
 s.settimeout(2)
 got = 0
 for seq in range(1, count + 1):
-    data = bytes((8, 0, 0, 0, 0x76, 0x72, 0, seq)) + bytes(56)
+    data = bytes((request, 0, 0, 0, 0x76, 0x72, 0, seq)) + bytes(56)
     total = sum(int.from_bytes(data[i:i + 2], "big") for i in range(0, len(data), 2))
     total = (total & 0xffff) + (total >> 16)
     began = time.monotonic()
     s.sendto(data[:2] + (0xffff - total).to_bytes(2, "big") + data[4:], (to, 0))
     try:
         while True:
-            reply, (origin, _) = s.recvfrom(2048)
-            kind, code = reply[20], reply[21]
-            if kind == 0 and reply[24:28] == data[4:8]:
+            reply, more, _, origin = s.recvmsg(2048, 64)
+            hops = more[0][2][0] if six else reply[8]
+            reply = reply if six else reply[20:]
+            if reply[0] == answer and reply[4:8] == data[4:8]:
                 got += 1
                 ms = (time.monotonic() - began) * 1e3
-                print(f"64 bytes from {origin}: icmp_seq={seq} ttl={reply[8]} time={ms:.2f} ms")
+                print(f"64 bytes from {origin[0]}: icmp_seq={seq} ttl={hops} time={ms:.2f} ms")
                 break
-            if kind == 3:
-                text = "Packet filtered" if code == 13 else f"unreachable, code {code}"
-                print(f"From {origin} icmp_seq={seq} {text}")
+            if reply[0] == refusal:
+                text = "Packet filtered" if reply[1] == prohibited else f"unreachable, code {reply[1]}"
+                print(f"From {origin[0]} icmp_seq={seq} {text}")
                 break
     except TimeoutError:
         print(f"no reply icmp_seq={seq}")
@@ -65,11 +76,14 @@ class Outcome(NamedTuple):
 
 
 class Tenant:
-    """One tenant's client: a kernel namespace, by name."""
+    """One tenant's client: a kernel namespace, by name. `addresses` are those that it alone has: of IPv4, and of IPv6,
+    which is empty until the client has made it."""
 
-    def __init__(self, name: str, kernel_name: str) -> None:
+    def __init__(self, name: str, kernel_name: str, number: int) -> None:
         self.name = name
         self.kernel_name = kernel_name
+        self.addresses = [f"10.200.{number}.2", ""]
+        self._prefix = ipaddress.IPv6Network(f"fd00:200:{number}::/64")
 
     def _inside(self, function: Callable[[], _Result]) -> _Result:
         with kernel_netns.opened(self.kernel_name) as descriptor:
@@ -79,6 +93,26 @@ class Tenant:
         """Run a program here to its end; it is killed when the demonstration is."""
         process = await asyncio.to_thread(self._inside, lambda: _popen(command))
         return await finished(process)
+
+    async def autoconfigure(self) -> None:
+        """Wait until this client has an address of what is advertised, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while not self.addresses[1]:
+                    self.addresses[1] = await asyncio.to_thread(self._autoconfigured)
+                    await asyncio.sleep(0.01)
+
+    def read(self, path: str) -> str:
+        """A file of /proc as this client sees it. OSError when there is none."""
+        return self._inside(lambda: Path(path).read_text(encoding="ascii"))
+
+    def _autoconfigured(self) -> str:
+        for line in self.read("/proc/thread-self/net/if_inet6").splitlines():
+            digits, _, _, _, flags, _ = line.split()
+            address = ipaddress.IPv6Address(bytes.fromhex(digits))
+            if address in self._prefix and not int(flags, 16) & _TENTATIVE:
+                return str(address)
+        return ""
 
     def udp(self, address: str, port: int) -> socket.socket:
         """A bound UDP socket of this tenant."""
@@ -99,17 +133,31 @@ class Tenant:
         """GET / by curl(1), or by a socket of Python's where there is none."""
         program = program_path("curl")
         if program:
-            url = f"http://{address}/" if port == HTTP_PORT else f"http://{address}:{port}/"
-            return await self.run(program, "-sS", "--noproxy", "*", "-m", "5", url)
+            return await self.run(program, "-sS", "--noproxy", "*", "-m", "5", f"http://{shown(address, port)}/")
         sock = self.tcp(source, 0)
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
             reader, writer = await asyncio.open_connection(sock=sock)
-            writer.write(f"GET / HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+            writer.write(f"GET / HTTP/1.0\r\nHost: {shown(address)}\r\n\r\n".encode())
             data = await reader.read()
             writer.close()
         head, _, body = data.partition(b"\r\n\r\n")
         return Outcome(0 if b" 200 " in head else 1, body.decode())
+
+
+def shown(address: str, port: int = HTTP_PORT) -> str:
+    """An address and a port as in a URL, where that of HTTP is left out."""
+    host = f"[{address}]" if ":" in address else address
+    return host if port == HTTP_PORT else f"{host}:{port}"
+
+
+def without_ipv6(tenant: Tenant) -> str:
+    """Why the kernel has no IPv6 for this client; "" when it has."""
+    try:
+        disabled = tenant.read("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").strip() != "0"
+    except OSError:
+        return "this kernel has no IPv6 (there is no /proc/sys/net/ipv6)"
+    return "IPv6 is disabled here (net.ipv6.conf.*.disable_ipv6 is 1)" if disabled else ""
 
 
 def program_path(name: str) -> str | None:
@@ -148,7 +196,7 @@ async def finished(process: subprocess.Popen[str]) -> Outcome:
 
 
 def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, kind)
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     sock.setblocking(False)
     sock.bind((address, port))
     return sock
