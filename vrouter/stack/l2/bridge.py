@@ -341,6 +341,7 @@ class Bridge:
                     table.pop(mac).port.learnt -= 1
         if self.stp is not None:
             self._configure_tree(self.stp.rstp)
+            self.apply_stp(self.dev.ns.stack.now)
 
     # -- ageing -------------------------------------------------------------------------------------------------------
 
