@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from vrouter.stack.device import ALL_HOSTS_MAC, ALL_NODES_MAC, Device
+from tests.fuzz.bounds_link import check_link
 from vrouter.stack.l2 import neighbour
-from vrouter.stack.l2.neighbour import NeighState
+from vrouter.stack.l2.neighbour import NeighState, NeighTable, neighbours_of
 from vrouter.stack.l3.fib import LOCAL
-from vrouter.stack.l3.ip import MAX_EXCEPTIONS
+from vrouter.stack.l3.ip import IDENTS, MAX_ANSWERS, MAX_EXCEPTIONS, IpState
 from vrouter.stack.l3.reassembly import MAX_FRAGMENTS, PACKET_COST, QUEUE_COST
-from vrouter.stack.l4.membership import MAX_MEMBERSHIPS6
 from vrouter.stack.l4.socket import OVERHEAD, Socket
 from vrouter.stack.netns import Netns
 from vrouter.stack.sysctl import DEFAULT_NEIGH, DEFAULT_NS
-from vrouter.stack.wire.ethernet import multicast_mac4, multicast_mac6
 
 if TYPE_CHECKING:
     from tests.fuzz.world import World
@@ -37,9 +35,14 @@ def check_sums(stack: Stack) -> None:
     assert not stack.pipeline.work, "packets under way after the call"
     assert not stack.pipeline.egress
     for ns in stack.namespaces.values():
-        assert ns._neigh4 is None or not ns._neigh4.actions, "neighbour actions left undone"
-        assert ns.ip4.reassembler is None or not ns.ip4.reassembler.actions, "reassembly actions left undone"
-        assert ns._acd is None or not ns._acd.actions, "conflict detection left undone"
+        for table in (ns._neigh4, ns._neigh6, ns.ip4.reassembler, ns._acd, ns._ndp):
+            assert table is None or not table.actions, f"actions left undone: {table}"
+        if ns._ip6 is not None:
+            assert ns.ip6.reassembler is None or not ns.ip6.reassembler.actions, "reassembly actions left undone"
+        assert ns._groups is None or not (ns._groups.actions or ns._groups.dirty), "groups left undone"
+        assert not ns.group_changes
+        for bridge in ns.bridges or ():
+            assert not bridge.actions, "a bridge's actions left undone"
 
 
 def check_bounds(world: World) -> None:
@@ -54,30 +57,47 @@ def check_bounds(world: World) -> None:
     for name, ns in stack.namespaces.items():
         assert ns.name == name
         assert not ns.closing
-        queued += _check_neighbours(world, ns, armed) + _check_reassembly(world, ns, armed)
-        _check_addresses(ns)
+        _check_devices(ns)
+        leading: Counter[str] = Counter()
+        for table, ip in ((ns._neigh4, ns.ip4), (ns._neigh6, ns._ip6)):
+            if table is not None:
+                queued += _check_neighbours(world, ns, table, armed)
+            if ip is not None:
+                queued += _check_reassembly(world, ip, armed)
+                _check_addresses(ns, ip)
+                _check_paths(ip)
+                tables = list({id(fib): fib for fib in (ip.main, ip.local, *ip.tables.values())}.values())
+                leading.update(r.target for fib in tables for _, _, r in fib if r.target is not None)
+        if ns._ip6 is None:
+            assert not any(a.family == 6 for dev in ns.devices.values() for a in dev.addresses)
         _check_sockets(world, ns)
-        assert len(ns.ip4.exceptions) <= MAX_EXCEPTIONS
-        assert ns.ip4.limiter is None or len(ns.ip4.limiter._peers) <= MAX_PEERS
-        assert set(ns.crossings) == {route.target for _, _, route in ns.ip4.main if route.target is not None}
+        check_link(world, ns, armed)
+        if ns._groups is not None:
+            ways = [way for route in ns._groups.routes.all() for way, _ in route.ways]
+            leading.update(way.target_name for way in ways if way.kind == "crossing")
+        if not world.loads:
+            assert {name: crossing.routes for name, crossing in ns.crossings.items()} == leading, (
+                "short-cuts miscounted"
+            )
     assert queued == stack.accounts()[1]["queued"]
     for capture in world.captures.values():
         assert sum(len(frame.data) for frame in capture.frames) == capture.bytes <= capture.limit
 
 
 def _limit(world: World, key: str) -> int:
-    default = getattr(DEFAULT_NS, key, None) or getattr(DEFAULT_NEIGH, key, 0)
+    default = getattr(DEFAULT_NS, key, None) or getattr(DEFAULT_NEIGH, key, 0) or DEFAULT_NS.v6.frag_high_thresh
     return max(int(default), world.limits.get(key, 0))
 
 
-def _check_neighbours(world: World, ns: Netns, armed: dict[int, object]) -> int:
-    entries = [(dev, address, neigh) for dev in ns.devices.values() for address, neigh in dev.neigh4.items()]
-    table = ns._neigh4
-    if table is None:
-        assert not entries
-        return 0
+def _check_neighbours(world: World, ns: Netns, table: NeighTable, armed: dict[int, object]) -> int:
+    entries = [
+        (dev, address, neigh)
+        for dev in ns.devices.values()
+        for address, neigh in neighbours_of(dev, table.family).items()
+    ]
     assert table.count == sum(neigh.state is not NeighState.PERMANENT for _, _, neigh in entries)
     assert table.count <= _limit(world, "gc_thresh3"), "more neighbours than gc_thresh3"
+    assert len(table._asked) <= neighbour.KEPT_QUESTIONS
     waiting = held = 0
     for dev, address, neigh in entries:
         assert (neigh.dev, neigh.addr) == (dev, address)
@@ -97,8 +117,8 @@ def _check_neighbours(world: World, ns: Netns, armed: dict[int, object]) -> int:
     return waiting
 
 
-def _check_reassembly(world: World, ns: Netns, armed: dict[int, object]) -> int:
-    table = ns.ip4.reassembler
+def _check_reassembly(world: World, ip: IpState, armed: dict[int, object]) -> int:
+    table = ip.reassembler
     if table is None:
         return 0
     memory = held = 0
@@ -112,37 +132,56 @@ def _check_reassembly(world: World, ns: Netns, armed: dict[int, object]) -> int:
         memory += queue.memory
         held += len(queue.packets)
     assert (table.memory, table.held) == (memory, held)
-    assert memory <= _limit(world, "ipfrag_high_thresh"), "reassembly over ipfrag_high_thresh"
+    setting = "ipfrag_high_thresh" if ip.family == 4 else "ip6frag_high_thresh"
+    assert memory <= _limit(world, setting), f"reassembly over {setting}"
     return held
 
 
-def _check_addresses(ns: Netns) -> None:
+def _check_paths(ip: IpState) -> None:
+    assert len(ip.exceptions) <= MAX_EXCEPTIONS
+    assert len(ip.answers) <= MAX_ANSWERS
+    assert ip.limiter is None or len(ip.limiter._peers) <= MAX_PEERS
+    assert ip._idents is None or len(ip._idents) == IDENTS
+
+
+def _check_devices(ns: Netns) -> None:
     devices = list(ns.devices.values())
     assert devices[0] is ns.lo
     indexes = [dev.ifindex for dev in devices]
     assert len(set(indexes)) == len(indexes)
-    usable: set[int] = set()
+    assert ns.macs == Counter(dev.mac for dev in devices)
     for name, dev in ns.devices.items():
         assert dev.ns is ns
         assert dev.name == name
         assert not dev.removed
         assert dev.ready == (dev.up and dev.carrier)
         assert dev.peer is None or (dev.peer.peer is dev and dev.carrier == dev.peer.up)
-        usable |= {a.address for a in dev.addresses if a.state == "preferred" and dev.up}
-    assert set(ns.ip4.owners) == usable, "who owns which address is not what the devices say"
-    for address, owner in ns.ip4.owners.items():
+        assert dev.with_ipv6 or not any(a.family == 6 for a in dev.addresses), "IPv6 where there is none"
+
+
+def _check_addresses(ns: Netns, ip: IpState) -> None:
+    usable: set[int] = set()
+    for dev in ns.devices.values():
+        own = [a for a in dev.addresses if a.family == ip.family]
+        usable |= {a.address for a in own if a.state in ("preferred", "deprecated") and dev.up}
+        assert all(a in ip.held(dev, a.address) for a in own)
+    assert set(ip.owners) == usable, "who owns which address is not what the devices say"
+    for address, owner in ip.owners.items():
         assert owner.address == address
         assert owner.dev.ns is ns
         assert owner in owner.dev.addresses, "the owner's record was replaced"
         # One prefix's address may be another's broadcast address: as in Linux, the older of the two routes counts.
-        assert ns.ip4.is_local(address) or address in ns.ip4.broadcasts, "a usable address without its local route"
-    for fib in (ns.ip4.main, ns.ip4.local):
+        other = address in ip.broadcasts or address in ip.zeros
+        assert ip.is_local(address) or other, "a usable address without its local route"
+    for fib in (ip.main, ip.local):
         routes = list(fib)
         assert len(routes) == len(fib)
         for prefix, length, route in routes:
-            assert route.dev is None or ns.devices.get(route.dev.name) is route.dev, "a route by a device that is gone"
+            for way in (route,) if route.nexthops is None else route.nexthops.hops:
+                gone = way.dev is not None and ns.devices.get(way.dev.name) is not way.dev
+                assert not gone, "a route by a device that is gone"
             assert route.proto != "kernel" or route.src in usable, "a kernel route of an address that is not usable"
-            if route.type == LOCAL and length == 32:
+            if route.type == LOCAL and length == ip.bits:
                 assert prefix in usable
 
 
@@ -152,27 +191,9 @@ def _check_sockets(world: World, ns: Netns) -> None:
         assert len(set(map(id, bound))) == len(bound)
         assert set(map(id, bound)) == {id(sock) for sock in ns.sockets if table in sock.tables}
         assert table is None or all(sock in table.on_port(sock.port) for sock in bound)
-    joined: Counter[tuple[int, Device]] = Counter()
     for sock in ns.sockets:
         _check_socket(world, ns, sock)
         assert bool(sock.tables) == bool(sock.port)
-        for settings in {sock.settings, sock.settings4}:
-            if settings.multicast is not None:
-                most = ns.conf.igmp_max_memberships if settings is sock.settings4 else MAX_MEMBERSHIPS6
-                assert len(settings.multicast.joined) <= most
-                joined.update(settings.multicast.joined)
-    for (group, dev), state in ns.memberships.items():
-        assert ns.devices.get(dev.name) is dev, "a membership at a device that is gone"
-        of_stack = state.members - joined.pop((group, dev), 0)
-        assert of_stack == 0 if group < 1 << 32 else of_stack >= 0
-    assert not joined, "a membership that nobody counted"
-    assert not ns.group_changes, "a change of a membership that nobody was told of"
-    for dev in ns.devices.values():
-        expected = Counter((ALL_HOSTS_MAC, ALL_NODES_MAC))
-        for (group, where), state in ns.memberships.items():
-            if where is dev:
-                expected[multicast_mac4(group) if group < 1 << 32 else multicast_mac6(group)] += state.members
-        assert dev.groups == expected, "group filter and memberships differ"
 
 
 def _check_socket(world: World, ns: Netns, sock: Socket) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from random import Random
 from struct import pack, pack_into, unpack_from
 
+from tests.fuzz.forge6 import Forge6
+from tests.fuzz.forge_link import BRIDGE_GROUP, ForgeLink
+from tests.fuzz.octets import ARP, IPV4, IPV6, mend
 from vrouter.testing import frames as make
 
-IPV4 = 0x0800
-ARP = 0x0806
 GROUPS = (0xE0000001, 0xEF010203, 0xE00000FB)
 SPECIAL = (0, 0xFFFFFFFF, 0x7F000001, 0xF0000001, 0xA9FE0101, 0x00000001, 0x0A0000FF, 0x0A000000)
 PORTS = (7, 53, 1000, 40000)
@@ -22,7 +23,10 @@ _ERRORS = ((3, 0), (3, 1), (3, 2), (3, 3), (3, 4), (3, 13), (5, 1), (5, 0), (11,
 
 @dataclass(slots=True)
 class Port:
-    """A device as its wire sees it: `mac`, `own` addresses, `near` ones on the link, `far` ones behind."""
+    """A device as its wire sees it: `mac`, `own` addresses, `near` ones on the link, `far` ones behind.
+
+    `tag` stands in front of all that is for it when it is a vlan device; on a `bridged` wire are other stations, too.
+    """
 
     mac: bytes
     vnet: bool
@@ -30,36 +34,12 @@ class Port:
     own: list[int]
     near: list[int]
     far: list[int]
-    sent: list[bytes] = field(default_factory=list)  # frames that lately came out of it
-
-
-def ones_sum(data: bytes) -> int:
-    """The folded sum of RFC 1071; 0xffff over a right header."""
-    if len(data) & 1:
-        data += b"\0"
-    total = sum(unpack_from(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
-
-
-def mend(frame: bytearray) -> None:
-    """Set IPv4's header checksum, and the transport's, as far as the headers make sense; lengths stay wrong."""
-    if len(frame) < 34 or frame[12:14] != b"\x08\x00":
-        return
-    header = max((frame[14] & 15) * 4, 20)
-    if len(frame) < 14 + header:
-        return
-    frame[24:26] = b"\0\0"
-    pack_into("!H", frame, 24, ones_sum(bytes(frame[14 : 14 + header])) ^ 0xFFFF)
-    l4, end = 14 + header, min(len(frame), 14 + unpack_from("!H", frame, 16)[0])
-    if frame[23] == 1 and end - l4 >= 8:
-        frame[l4 + 2 : l4 + 4] = b"\0\0"
-        pack_into("!H", frame, l4 + 2, ones_sum(bytes(frame[l4:end])) ^ 0xFFFF)
-    elif frame[23] == 17 and end - l4 >= 8:
-        frame[l4 + 6 : l4 + 8] = b"\0\0"
-        pseudo = bytes(frame[26:34]) + pack("!HH", 17, end - l4)
-        pack_into("!H", frame, l4 + 6, (ones_sum(pseudo + bytes(frame[l4:end])) ^ 0xFFFF) or 0xFFFF)
+    own6: list[int] = field(default_factory=list)
+    near6: list[int] = field(default_factory=list)
+    far6: list[int] = field(default_factory=list)
+    tag: bytes = b""
+    bridged: bool = False
+    sent: list[bytes] = field(default_factory=list)  # frames that lately came out of it, without tags
 
 
 class Forge:
@@ -70,6 +50,13 @@ class Forge:
         self.captures = captures
         self.idents = [1]  # of ping sockets
         self.ports = list(PORTS)  # that sockets are bound to, and others
+        self.six = Forge6(rng, self.ports, self.idents)
+        self.link = ForgeLink(rng)
+
+    def know(self, ports: list[int], idents: list[int]) -> None:
+        """Which ports and identifiers sockets are bound to."""
+        self.ports[:] = ports
+        self.idents[:] = idents
 
     def batch(self, port: Port) -> list[bytes]:
         """One frame mostly; sometimes a flood, or a frame cut off at every byte."""
@@ -79,32 +66,67 @@ class Forge:
             frames = self._cut_everywhere(port)
         elif roll < 0.008:
             frames = self._flood(port)
-        elif roll < 0.06:
+        elif roll < 0.012:
+            frames = self._flood_of_groups(port)
+        elif roll < 0.05:
             frames = self._fragments(port)
+        elif roll < 0.09:
+            frames = [self._framed6(port, piece) for piece in self.six.fragments(port)]
         else:
             frames = [self.frame(port)]
-        return [self._vnet(frame) + frame for frame in frames] if port.vnet else frames
+        return [self._on_wire(port, frame) for frame in frames]
+
+    def _on_wire(self, port: Port, frame: bytes) -> bytes:
+        """With the tag of the device that it is for, mostly, and with a virtio-net header where there is one."""
+        rng = self.rng
+        tag = port.tag
+        if rng.random() < 0.03:
+            tag = self.link.tag()
+        if tag and len(frame) >= 14 and rng.random() < 0.97:
+            frame = frame[:12] + tag + frame[12:]
+        else:
+            tag = b""
+        return self._vnet(frame, len(tag)) + frame if port.vnet else frame
 
     def frame(self, port: Port) -> bytes:
-        """One frame without a virtio-net header: right, or spoiled in some way."""
+        """One frame without a virtio-net header and tag: right, or spoiled in some way."""
         rng = self.rng
         roll = rng.random()
-        if roll < 0.03:
-            return rng.randbytes(rng.choice((0, 1, 13, 14, 15, 33, 34, 60, rng.randrange(2000))))
-        if roll < 0.11 and self.captures:
+        if roll < 0.02:
+            return rng.randbytes(rng.choice((0, 1, 13, 14, 15, 33, 34, 54, 60, rng.randrange(2000))))
+        if roll < 0.07 and self.captures:
             return self._adapted(port)
-        frame = self._answer(port) if roll < 0.35 and port.sent else self._right(port)
+        if roll < (0.25 if port.bridged else 0.08):
+            frame = self.link.bpdu(port) if rng.random() < 0.4 else self.link.switched(port)
+        elif roll < 0.45 and port.sent:
+            frame = self._answer(port)
+        else:
+            frame = self._right(port)
         roll = rng.random()
-        if roll < 0.5:
+        if roll < 0.55:
             return frame
         return self._spoiled(bytearray(frame))
 
     # -- right frames -------------------------------------------------------------------------------------------------
 
     def _right(self, port: Port) -> bytes:
-        if self.rng.random() < 0.2:
+        roll = self.rng.random()
+        if roll < 0.1:
             return self._arp(port)
+        if roll < 0.16:
+            return self._ether(port, self.link.igmp(port))
+        if roll < 0.6:
+            return self._framed6(port, self.six.packet(port))
         return self._ether(port, self._packet(port))
+
+    def _framed6(self, port: Port, packet: bytes) -> bytes:
+        """An IPv6 packet to the station or group that it is for, mostly."""
+        rng = self.rng
+        dst = packet[24:40]
+        mac = b"\x33\x33" + dst[12:] if dst[0] == 0xFF else port.mac
+        if rng.random() < 0.04:
+            mac = rng.choice((port.mac, b"\xff" * 6, b"\x33\x33\0\0\0\1", rng.randbytes(6)))
+        return mac + self._mac() + pack("!H", IPV6) + packet
 
     def _ether(self, port: Port, packet: bytes) -> bytes:
         rng = self.rng
@@ -112,14 +134,13 @@ class Forge:
         roll = rng.random()
         if roll < 0.04:
             dst = b"\xff" * 6
-        elif roll < 0.07:
+        elif roll < 0.07 or packet[16] >> 4 == 14:
             dst = b"\x01\0\x5e" + (int.from_bytes(packet[16:20], "big") & 0x7FFFFF).to_bytes(3, "big")
         elif roll < 0.08:
             dst = rng.randbytes(6)
         src = self._mac()
-        tag = b"" if rng.random() < 0.96 else pack("!HH", rng.choice((0x8100, 0x88A8)), rng.choice((0, 0x2000, 5)))
         kind = IPV4 if rng.random() < 0.99 else rng.choice((0x86DD, 0x05DC, 0x8847, 0x100))
-        return dst + src + tag + pack("!H", kind) + packet
+        return dst + src + pack("!H", kind) + packet
 
     def _mac(self) -> bytes:
         return b"\x02\x99\0\0\0" + bytes((self.rng.randrange(16),))
@@ -238,6 +259,10 @@ class Forge:
         """What the other end would say to a frame that the stack sent, or an attacker who saw it."""
         rng = self.rng
         sent = rng.choice(port.sent)
+        if sent[:6] == BRIDGE_GROUP:
+            return self.link.bpdu(port)
+        if sent[12:14] == b"\x86\xdd" and rng.random() < 0.93:
+            return self._framed6(port, self.six.answer(port, sent[14:]))
         if len(sent) < 34 or rng.random() < 0.1:
             return rng.choice((sent, port.mac + sent[6:], sent[6:12] + sent[:6] + sent[12:]))  # echoed by the link
         if sent[12:14] == b"\x08\x06" and len(sent) >= 42:
@@ -272,6 +297,8 @@ class Forge:
                 frame[rng.randrange(size)] ^= 1 << rng.randrange(8)
             elif roll < 0.5:
                 frame[rng.randrange(min(size, 54))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+            elif roll < 0.65 and size >= 20 and frame[12:14] == b"\x86\xdd":
+                pack_into("!H", frame, 18, rng.choice((0, 7, 8, 40, max(size - 54, 0), max(size - 55, 0), 65535)))
             elif roll < 0.65 and size >= 20:
                 pack_into("!H", frame, 16, rng.choice((0, 19, 20, 21, 28, size - 14, size - 13, size - 15, 65535)))
             elif roll < 0.75 and size >= 22:
@@ -295,11 +322,13 @@ class Forge:
         frame = self._answer(port) if port.sent and self.rng.random() < 0.3 else self._right(port)
         fix = self.rng.random() < 0.5
         frames = []
-        for size in range(min(len(frame), 110)):
+        for size in range(min(len(frame), 130)):
             cut = bytearray(frame[:size])
             if fix:  # so that more than one check has to see it
                 if size >= 34 and cut[12:14] == b"\x08\x00":
                     pack_into("!H", cut, 16, size - 14)
+                elif size >= 54 and cut[12:14] == b"\x86\xdd":
+                    pack_into("!H", cut, 18, size - 54)
                 mend(cut)
             frames.append(bytes(cut))
         return frames
@@ -321,6 +350,11 @@ class Forge:
             pack_into("!I", frame, 38, rng.choice(port.own))
             if port.near:
                 pack_into("!I", frame, 28, rng.choice(port.near))
+        elif frame[12:14] == b"\x86\xdd" and len(frame) >= 54 and roll < 0.8:
+            frame[38:54] = self.six.target(port).to_bytes(16, "big")
+            if rng.random() < 0.5:
+                frame[22:38] = self.six.source(port).to_bytes(16, "big")
+            mend(frame)
         if rng.random() < 0.2:
             return self._spoiled(frame)
         return bytes(frame)
@@ -386,7 +420,17 @@ class Forge:
         frame = head + make.ipv4(src, dst, 1, self._error(make.ipv4_udp(dst, base + rng.randrange(256), 7, 7)))
         return [frame] * count
 
-    def _vnet(self, frame: bytes) -> bytes:
+    def _flood_of_groups(self, port: Port) -> list[bytes]:
+        """The same of IPv6, of groups, and of switched stations."""
+        rng = self.rng
+        roll = rng.random()
+        if roll < 0.6:
+            return [self._framed6(port, packet) for packet in self.six.flood(port)]
+        if roll < 0.8:
+            return self.link.stations(port, rng.choice((60, 150, 1500)))
+        return [self._ether(port, packet) for packet in self.link.groups(port)]
+
+    def _vnet(self, frame: bytes, tagged: int) -> bytes:
         rng = self.rng
         roll = rng.random()
         if roll < 0.85:
@@ -394,9 +438,10 @@ class Forge:
         if roll < 0.9:
             return pack("<BBHHHHH", rng.choice((0, 2)), 0, 0, 0, 0, 0, rng.randrange(3))
         if roll < 0.95:  # a checksum left to us, where it belongs
-            offset = 2 if frame[23:24] == b"\x01" else 6
-            return pack("<BBHHHHH", 1, 0, 0, 0, 34, offset, 0)
-        start, offset = rng.choice((0, 13, 14, 34, len(frame), 65535)), rng.choice((0, 2, 6, 16, 65535))
+            six = frame[12 + tagged : 14 + tagged] == b"\x86\xdd"
+            start, proto = (54, frame[20 + tagged : 21 + tagged]) if six else (34, frame[23 + tagged : 24 + tagged])
+            return pack("<BBHHHHH", 1, 0, 0, 0, start + tagged, 2 if proto in (b"\x01", b"\x3a") else 6, 0)
+        start, offset = rng.choice((0, 13, 14, 16, 34, 54, len(frame), 65535)), rng.choice((0, 2, 6, 16, 65535))
         gso = rng.choice((0, 1, 3, 4, 5, 0x81, 7, 255))
         header = pack("<BBHHHHH", rng.randrange(8), gso, rng.randrange(100), rng.randrange(1500), start, offset, 0)
         return header[: rng.choice((12, 12, 12, 11, 3))] if rng.random() < 0.1 else header

@@ -142,10 +142,14 @@ def replay(path: Path) -> World:
 def _frozen(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"hex": value.hex()}
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
     return [_frozen(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _thawed(value: Any) -> Any:
     if isinstance(value, dict):
-        return bytes.fromhex(value["hex"])
+        if set(value) == {"hex"}:
+            return bytes.fromhex(value["hex"])
+        return {key: _thawed(item) for key, item in value.items()}
     return [_thawed(item) for item in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fuzz.forge import ones_sum
+from tests.fuzz.octets import ones_sum
 from vrouter.stack import Stack
 from vrouter.stack.base.timers import Timer, TimerHeap, TimerKind
 from vrouter.stack.device import Device

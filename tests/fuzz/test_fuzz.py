@@ -11,7 +11,7 @@ from struct import pack
 import pytest
 
 from tests.fuzz import captures, session
-from tests.fuzz.forge import mend
+from tests.fuzz.octets import mend
 from tests.fuzz.wellformed import Witness
 from tests.fuzz.world import Action, World
 from vrouter.testing import frames as make

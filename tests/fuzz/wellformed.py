@@ -7,12 +7,19 @@ takes note of what was wrong with the frames that came in, and whatever else lea
 from __future__ import annotations
 
 from struct import unpack_from
+from typing import TYPE_CHECKING
 
-from tests.fuzz.forge import ones_sum
-from vrouter.stack.device import Address, Device
+from tests.fuzz.octets import ARP, IPV4, IPV6, behind_tags, ones_sum, untagged
+from tests.fuzz.wellformed6 import Witness6
+
+if TYPE_CHECKING:
+    from vrouter.stack import Stack
+    from vrouter.stack.device import Device
 
 _ERRORS = (3, 4, 5, 11, 12)
-_ICMP, _UDP = 1, 17
+_ICMP, _IGMP, _UDP = 1, 2, 17
+_BRIDGE_GROUP = bytes.fromhex("0180c2000000")
+_ALERT = b"\x94\x04\0\0"
 
 
 class Witness:
@@ -20,26 +27,50 @@ class Witness:
 
     def __init__(self) -> None:
         self.sources: set[int] = set()  # that were ever configured, or came in
-        self.own: set[int] = set()  # that were ever configured
-        self.nets: set[tuple[int, int]] = set()  # prefixes of lo, all of whose addresses are own
+        self.own: set[int] = {0x7F000001}  # that were ever configured
+        self.nets: set[tuple[int, int]] = {(127, 24)}  # prefixes of lo, all of whose addresses are own
         self.broadcasts: set[int] = {0xFFFFFFFF}
         self.wrong: set[bytes] = set()  # transport segments that came in with a wrong checksum
         self.errors: set[bytes] = set()  # ICMP errors that came in
+        self.igmp: set[bytes] = set()  # messages of IGMP that came in
         self.odd: set[tuple[int, int]] = set()  # (source, identification) of fragments that came in
+        self.six = Witness6()
+        self.came: set[bytes] = set()  # whole frames, without their tags
         self.mtu: dict[Device, int] = {}  # the largest that a device has had: packets may have waited since then
+        self.macs: dict[Device, set[bytes]] = {}  # that a device has had
+        self.every: set[bytes] = set()  # those of all of them
+        self.layered: set[Device] = set()  # devices that ever had others above
+
+    def look(self, stack: Stack) -> None:
+        """Take note of what devices are now."""
+        for ns in stack.namespaces.values():
+            for dev in ns.devices.values():
+                self.sees(dev)
 
     def sees(self, dev: Device) -> None:
-        """A device was made, or has another MTU."""
-        self.mtu[dev] = max(self.mtu.get(dev, 0), dev.mtu)
+        """A device was made, or has another MTU or MAC."""
+        if dev.mtu > self.mtu.get(dev, 0):
+            self.mtu[dev] = dev.mtu
+        known = self.macs.get(dev)
+        if known is None:
+            known = self.macs[dev] = set()
+        if dev.mac not in known:
+            known.add(dev.mac)
+            self.every.add(dev.mac)
+        if dev.layered:
+            self.layered.add(dev)
 
-    def owns(self, address: Address) -> None:
+    def owns(self, address: int, length: int, device: str) -> None:
         """An address was configured."""
-        self.own.add(address.address)
-        self.sources.add(address.address)
-        if address.dev.kind == "lo":
-            self.nets.add((address.address >> (32 - address.length), 32 - address.length))
-        if address.broadcast >= 0:
-            self.broadcasts.add(address.broadcast)
+        if address >> 32 or length > 32:
+            self.six.own.add(address & (1 << 128) - 1)
+            return
+        self.own.add(address)
+        self.sources.add(address)
+        if device == "lo":
+            self.nets.add((address >> (32 - length), 32 - length))
+        elif length < 31:
+            self.broadcasts.add(address | (1 << (32 - length)) - 1)
 
     def note(self, dev: Device, frame: bytes) -> None:
         """A frame comes in."""
@@ -47,13 +78,17 @@ class Witness:
             flags, _, _, _, start, offset, _ = unpack_from("<BBHHHHH", frame.ljust(12, b"\0"))
             frame = frame[12:]
             if flags & 1 and start + offset + 2 <= len(frame):  # the checksum that is asked for
+                self.came.add(untagged(frame))
                 done = bytearray(frame)
                 value = (ones_sum(bytes(done[start:])) ^ 0xFFFF) or 0xFFFF
                 done[start + offset : start + offset + 2] = value.to_bytes(2, "big")
                 frame = bytes(done)
-        for at in (14, 18):  # without and with a priority tag
-            if len(frame) >= at + 20 and frame[at] >> 4 == 4:
-                self._note_packet(frame[at:])
+        self.came.add(untagged(frame))
+        at, _ = behind_tags(frame)
+        if at and len(frame) >= at + 20 and frame[at] >> 4 == 4:
+            self._note_packet(frame[at:])
+        elif at and len(frame) >= at + 40 and frame[at] >> 4 == 6:
+            self.six.note(frame[at:])
 
     def _note_packet(self, packet: bytes) -> None:
         total, ident, word = unpack_from("!HHH", packet, 2)
@@ -66,6 +101,8 @@ class Witness:
             self.wrong.add(segment)
         if packet[9] == _ICMP and segment[:1] and segment[0] in _ERRORS:
             self.errors.add(segment)
+        elif packet[9] == _IGMP:
+            self.igmp.add(segment)
 
     def check(self, dev: Device, frame: bytes | bytearray) -> None:
         """Assert that the frame is one that a right stack sends."""
@@ -74,21 +111,34 @@ class Witness:
             assert frame[:12] == bytes(12), "a virtio-net header that promises something"
             frame = frame[12:]
         assert len(frame) >= 14, "a frame without its header"
-        assert frame[6:12] == dev.mac, "somebody else's MAC as source"
-        assert len(frame) <= self.mtu[dev] + 14, f"{len(frame)} bytes at an MTU of {self.mtu[dev]}"
-        kind = unpack_from("!H", frame, 12)[0]
-        if kind == 0x0806:
-            self._check_arp(dev, frame)
+        assert not frame[6] & 1, "a group's MAC as source"
+        at, kind = behind_tags(frame)
+        if dev in self.layered:
+            assert len(frame) <= self.mtu[dev] + at + 4, f"{len(frame)} bytes at an MTU of {self.mtu[dev]}"
+            if frame[:6] != _BRIDGE_GROUP and untagged(frame) in self.came:
+                return  # a bridge lets pass what it got
+            assert frame[6:12] in self.every, "nobody's MAC as source"
         else:
-            assert kind == 0x0800, f"EtherType {kind:#06x}"
-            self._check_packet(frame)
+            assert at == 14, "a tag where there is no VLAN"
+            assert frame[6:12] in self.macs[dev], "somebody else's MAC as source"
+            assert len(frame) <= self.mtu[dev] + 14, f"{len(frame)} bytes at an MTU of {self.mtu[dev]}"
+        if frame[:6] == _BRIDGE_GROUP:
+            assert dev in self.layered, "a BPDU where there is no bridge"
+            _check_bpdu(untagged(frame))
+        elif kind == ARP:
+            self._check_arp(untagged(frame))
+        elif kind == IPV6:
+            self.six.check(frame[:12], frame[at:])
+        else:
+            assert kind == IPV4, f"EtherType {kind:#06x}"
+            self._check_packet(untagged(frame))
 
-    def _check_arp(self, dev: Device, frame: bytes) -> None:
-        assert len(frame) == 42
+    def _check_arp(self, frame: bytes) -> None:
+        assert len(frame) == 42, "ARP of another size"
         assert frame[14:20] == b"\0\1\x08\0\6\4"
         op, sha, spa = unpack_from("!H6sI", frame, 20)
         assert op in (1, 2)
-        assert sha == dev.mac, "ARP in somebody else's name"
+        assert sha == frame[6:12], "ARP in somebody else's name"
         if op == 1:
             assert spa == 0 or self._is_own(spa), f"ARP asks with the foreign address {spa:#x}"
             assert frame[32:38] == bytes(6) or not frame[32] & 1
@@ -127,6 +177,10 @@ class Witness:
             return
         if segment not in self.wrong:
             assert _is_sound(proto, packet[12:20], segment), f"protocol {proto}: a wrong checksum or length"
+        if proto == _IGMP and segment not in self.igmp:
+            assert ttl == 1, "IGMP for beyond the link"
+            assert packet[20:24] == _ALERT, "IGMP without a router alert"
+            assert ones_sum(segment) == 0xFFFF, "IGMP with a wrong checksum"
         if proto == _ICMP and segment and segment[0] in _ERRORS and segment not in self.errors:
             assert not frame[0] & 1, "an ICMP error to everybody"
             self._check_error(dst, segment)
@@ -142,6 +196,16 @@ class Witness:
         inner = (quoted[0] & 15) * 4
         if quoted[9] == _ICMP and len(quoted) > inner:
             assert quoted[inner] not in _ERRORS, "an error about an error"
+
+
+def _check_bpdu(frame: bytes) -> None:
+    """IEEE 802.1D-2004 9.2, 9.3: a message of a kind that there is, whole, padded to a frame."""
+    assert len(frame) == 60, "a BPDU of another size"
+    length = unpack_from("!H", frame, 12)[0]
+    assert frame[14:17] == b"\x42\x42\x03", "a BPDU without its LLC"
+    protocol, version, kind = unpack_from("!HBB", frame, 17)
+    assert protocol == 0
+    assert (version, kind, length) in ((0, 0, 38), (2, 2, 39), (0, 0x80, 7)), f"BPDU {kind:#x} of version {version}"
 
 
 def _is_sound(proto: int, addresses: bytes, segment: bytes) -> bool:

@@ -14,9 +14,14 @@ from typing import Any
 from tests.fuzz.bounds import check_bounds, check_sums
 from tests.fuzz.wellformed import Witness
 from vrouter.stack import Stack
+from vrouter.stack.base.addresses import scoped
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.base.events import EventKind
+from vrouter.stack.base.timers import Timer, TimerHeap
 from vrouter.stack.capture import Capture
 from vrouter.stack.device import Device
+from vrouter.stack.l2.router_advert import RaConf, RaPref64, RaPrefix, RaRoute
+from vrouter.stack.l3.route_load import RouteLoad
 from vrouter.stack.l4.socket import Socket
 from vrouter.stack.netns import Netns
 
@@ -27,10 +32,37 @@ REFUSALS = (OSError, ValueError, KeyError)
 STRANGERS = ("receive", "poll", "due", "unmapped", "ready", "failed")
 DEEP_EVERY = 32
 KEPT = 8  # frames that a device sent, for answers to them
+MOST_AT_ONCE = 100_000  # timers in one call
+SHOWN = (
+    "fdb",
+    "ports",
+    "bridge_rows",
+    "vlan_rows",
+    "mdb",
+    "mroutes",
+    "groups",
+    "listeners",
+    "queriers",
+    "routers",
+    "proxies",
+    "rules",
+    "nexthop_rows",
+)
 
 
 class Gone(Exception):
     """What the action names is not there."""
+
+
+class Watched(TimerHeap):
+    """The timers of a stack, which may not go on for ever at one moment."""
+
+    __slots__ = ("popped",)
+
+    def pop_due(self, now: int) -> Timer | None:
+        self.popped += 1
+        assert self.popped < MOST_AT_ONCE, "timers that arm one another without end"
+        return super().pop_due(now)
 
 
 class World:
@@ -38,6 +70,8 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.stack = Stack(seed, identity="fuzz")
+        self.timers = self.stack.timers = Watched()
+        self.timers.popped = 0
         self.now = 0
         self.steps = 0
         self.frames = 0
@@ -45,11 +79,13 @@ class World:
         self.changes = 0  # of the configuration
         self.sockets: dict[int, Socket] = {}
         self.captures: dict[int, Capture] = {}
+        self.loads: dict[int, RouteLoad] = {}
         self.sent: dict[Device, deque[bytes]] = {}
         self.lately: list[tuple[Device, int]] = []  # sizes of frames that left, which the driver may fail to send
         self.witness = Witness()
         self.limits: dict[str, int] = {}  # the largest value that a setting has had in any namespace
         self.buffers: dict[Socket, int] = {}  # the largest receive buffer that a socket has had
+        self.met: set[str] = set()  # the reasons for which anything died
         self.digest = blake2b()
 
     def apply(self, action: Action) -> None:
@@ -73,6 +109,10 @@ class World:
             check_bounds(self)
 
     def _collect(self) -> None:
+        for event in self.stack.events.take():
+            if event.kind is EventKind.ADDRESS_ADD:
+                self.witness.owns(event.fields["address"], event.fields["length"], event.dev)
+        self.witness.look(self.stack)
         for dev, frame in self.stack.take_egress():
             self.witness.check(dev, frame)
             self.digest.update(f"{dev.ns.name} {dev.name} {len(frame)}".encode())
@@ -87,6 +127,10 @@ class World:
     def finish(self) -> None:
         """Take everything down, and see that nothing is left."""
         check_bounds(self)
+        self.met |= {name for ns in self.stack.namespaces.values() for name in ns.drop_counts()}
+        self.met |= {DropReason(reason).name for reason, count in enumerate(self.stack.drops) if count}
+        for load in self.loads.values():
+            load.abandon()
         for name in [name for name in self.stack.namespaces if "/" not in name]:
             self.stack.remove_netns(name, recursive=True, now=self.now)
             self._collect()
@@ -95,6 +139,8 @@ class World:
         assert len(self.stack.timers) == 0, "timers of nobody"
         assert self.stack.poll_at() is None
         assert self.stack.accounts()[1]["queued"] == 0
+        assert not self.stack.crossings_to, "short-cuts of nobody"
+        assert not self.stack._movers, "devices that are gone, remembered"
         self.digest.update(repr(self.stack.accounts()).encode())
 
     # -- what is named ------------------------------------------------------------------------------------------------
@@ -121,7 +167,7 @@ class World:
     def receive(self, ns: str, name: str, frame: bytes) -> None:
         """A frame comes in."""
         dev = self._dev(ns, name)
-        if dev.kind in ("lo", "veth"):
+        if dev.kind != "tap":
             raise Gone
         self.frames += 1
         self.witness.note(dev, frame)
@@ -130,10 +176,8 @@ class World:
     def poll(self, ns_later: int) -> None:
         """Time passes, and the timers that are due run: each once."""
         self.now += ns_later
-        timers, before = self.stack.timers, self.stack.timers._seq
-        waiting = len(timers) + self.stack.accounts()[1]["queued"]
+        self.timers.popped = 0
         self.stack.poll(self.now)
-        assert timers._seq - before <= 4 * waiting + 64, "timers that arm one another without end"
         due = self.stack.poll_at()
         assert due is None or due > self.now, "what was due is due again at once"
 
@@ -178,7 +222,6 @@ class World:
 
     def add_device(self, ns: str, name: str, mtu: int, vnet: bool, probe: bool) -> None:
         dev = self._ns(ns).add_device(name, mtu=mtu, vnet_hdr=vnet, now=self.now)
-        self.witness.sees(dev)
         if probe:
             dev.acd = "probe"
 
@@ -186,26 +229,22 @@ class World:
         self.stack.remove_device(self._dev(ns, name), now=self.now)
 
     def add_veth(self, ns1: str, name1: str, ns2: str, name2: str, mtu: int) -> None:
-        for dev in self.stack.add_veth(self._ns(ns1), name1, self._ns(ns2), name2, mtu=mtu, now=self.now):
-            self.witness.sees(dev)
+        self.stack.add_veth(self._ns(ns1), name1, self._ns(ns2), name2, mtu=mtu, now=self.now)
 
     def move(self, ns: str, name: str, target: str, new: str | None) -> None:
         self.stack.move_device(self._dev(ns, name), self._ns(target), new, now=self.now)
 
     def set_device(self, ns: str, name: str, up: bool | None, mtu: int | None) -> None:
         self._ns(ns).set_device(name, up=up, mtu=mtu, now=self.now)
-        if mtu is not None:
-            self.witness.sees(self._dev(ns, name))
 
     def carrier(self, ns: str, name: str, carrier: bool) -> None:
         dev = self._dev(ns, name)
-        if dev.kind in ("lo", "veth"):
+        if dev.kind != "tap":
             raise Gone
         self._ns(ns).set_carrier(dev, carrier, "" if carrier else "cut", self.now)
 
     def add_address(self, ns: str, name: str, text: str) -> None:
-        address = self._ns(ns).add_address(name, text, now=self.now)
-        self.witness.owns(address)
+        self._ns(ns).add_address(name, text, now=self.now)
 
     def del_address(self, ns: str, name: str, text: str) -> None:
         self._ns(ns).del_address(name, text, now=self.now)
@@ -218,6 +257,53 @@ class World:
     def del_route(self, ns: str, to: str, metric: int | None) -> None:
         self._ns(ns).del_route(to, metric=metric, now=self.now)
 
+    def admin(self, ns: str, method: str, arguments: list[Any], named: dict[str, Any]) -> None:
+        """Any call of a namespace's administration that takes plain data."""
+        getattr(self._ns(ns), method)(*arguments, **named, now=self.now)
+
+    def ingress(self, ns: str, name: str, vid: int, target: str, new: str, protocol: str) -> None:
+        self._ns(ns).add_ingress(self._dev(ns, name), vid, self._ns(target), new, protocol, now=self.now)
+
+    def ra(self, ns: str, name: str, conf: dict[str, Any] | None) -> None:
+        """What a device advertises; prefixes and routes are lists of arguments."""
+        made = None
+        if conf is not None:
+            given = dict(conf)
+            for key, kind in (("prefixes", RaPrefix), ("routes", RaRoute)):
+                if given.get(key) is not None:
+                    given[key] = tuple(kind(*one) for one in given[key])
+            if given.get("pref64") is not None:
+                given["pref64"] = RaPref64(*given["pref64"])
+            for key in ("rdnss", "dnssl"):
+                given[key] = tuple(given.get(key, ()))
+            made = RaConf(**given)
+        self._ns(ns).set_ra(name, made, now=self.now)
+
+    def load(self, number: int, ns: str, lines: list[str], replace: bool) -> None:
+        """A load of many routes begins."""
+        self.loads[number] = self._ns(ns).load_routes(lines, replace=replace)
+
+    def step_load(self, number: int, budget: int) -> None:
+        """A piece of it is done, or with no budget it is given up."""
+        load = self.loads.get(number)
+        if load is None or load.ns.closing:
+            raise Gone
+        if not budget:
+            load.abandon()
+        elif load.step(budget):
+            del self.loads[number]
+            self.digest.update(f"{load.routes} {load.applied} {load.problems}".encode())
+
+    def show(self, ns: str) -> None:
+        """Somebody looks at everything."""
+        space = self._ns(ns)
+        for name in SHOWN:
+            self.digest.update(repr(getattr(space, name)()).encode())
+        self.digest.update(repr(self.stack.crossings()).encode())
+
+    def get_route(self, ns: str, dst: str, named: dict[str, Any]) -> None:
+        self.digest.update(repr(self._ns(ns).get_route(dst, **named, now=self.now)).encode())
+
     def sysctl(self, ns: str, name: str, value: int | str) -> None:
         self._ns(ns).sysctl[name] = value
         if isinstance(value, int):
@@ -226,12 +312,16 @@ class World:
 
     def neighbor(self, ns: str, name: str, verb: str, address: int, mac: bytes) -> None:
         space, dev = self._ns(ns), self._dev(ns, name)
+        table = space.neigh4
+        if address >> 32:
+            table = space.neigh6
+            address = scoped(address, dev.ifindex)
         if verb == "add":
-            space.neigh4.add_static(dev, address, mac, self.now)
+            table.add_static(dev, address, mac, self.now)
         elif verb == "del":
-            space.neigh4.delete(dev, address)
+            table.delete(dev, address)
         else:
-            space.neigh4.flush(dev, static=verb == "flush-all")
+            table.flush(dev, static=verb == "flush-all")
         space.settle(self.now)
 
     def capture(self, number: int, ns: str, name: str, limit: int) -> None:
@@ -248,8 +338,8 @@ class World:
 
     # -- sockets ------------------------------------------------------------------------------------------------------
 
-    def socket(self, number: int, ns: str, proto: int) -> None:
-        sock = self.sockets[number] = self._ns(ns).socket(2, 2, proto)
+    def socket(self, number: int, ns: str, proto: int, family: int = 2) -> None:
+        sock = self.sockets[number] = self._ns(ns).socket(family, 2, proto)
         self.buffers[sock] = sock.rcvbuf
 
     def call(self, number: int, name: str, *arguments: Any) -> None:
@@ -270,7 +360,7 @@ class World:
 def _thaw(argument: Any) -> Any:
     """Addresses are tuples and control messages lists of tuples, also after they were written down."""
     if isinstance(argument, list):
-        if len(argument) == 2 and isinstance(argument[0], str):
-            return argument[0], argument[1]
+        if argument and isinstance(argument[0], str):
+            return tuple(argument)
         return [tuple(item) if isinstance(item, list) else item for item in argument]
     return argument
