@@ -45,7 +45,8 @@ from tests.path.test_ndp import (
     routes,
     shown,
 )
-from vrouter.stack.base.addresses import parse_ipv6, solicited_node
+from vrouter.stack.base.addresses import parse_ipv6, scoped, solicited_node
+from vrouter.stack.l2.neighbour import DELAY, REACHABLE, STALE
 from vrouter.stack.l2.router_advert import RaConf
 from vrouter.stack.l4.constants import AF_INET6, SOCK_DGRAM
 from vrouter.stack.wire.ethernet import multicast_mac6
@@ -317,6 +318,31 @@ def test_an_answer_that_comes_too_late_is_nobody_s(link: Link) -> None:
     link.wait(0.2)
     link.send(na(S, dst=R_LL, S=1))
     assert link.r.neigh6.get(link.lan, parse_ipv6(S)).header is None
+
+
+def test_an_advertisement_says_who_is_a_router(link: Link) -> None:
+    """RFC 4861 6.3.4: with a link-layer address or without one; a new or changed entry is STALE. 7.2.3: a solicitation
+    changes nothing of that (and its answer is a use of the entry, which so is in DELAY)."""
+    h = link.host()
+    link.wait(3)
+
+    def known() -> Any:
+        neigh = h.neigh6.get(h.devices["eth"], scoped(parse_ipv6(S_LL), h.devices["eth"].ifindex))
+        return neigh and (neigh.state_at(link.now), neigh.mac.hex(":"), neigh.router)
+
+    bare = IPv6(src=S_LL, dst=NODES, hlim=255) / ICMPv6ND_RA(prf=0)
+    link.send(bare)
+    assert known() is None
+    link.send(question(H_LL, S_LL))
+    assert known() == (DELAY, MAC, False)
+    link.send(bare)
+    assert known() == (DELAY, MAC, True)
+    link.send(question(H_LL, S_LL))
+    assert known() == (DELAY, MAC, True)
+    link.send(na(S_LL, dst=H_LL, R=1, S=1), dst=MAC_H)
+    assert known() == (REACHABLE, MAC, True)
+    link.send(bare / ICMPv6NDOptSrcLLAddr(lladdr=MAC_OTHER))
+    assert known() == (STALE, MAC_OTHER, True)
 
 
 def redirected(link: Link) -> Any:

@@ -91,6 +91,12 @@ def test_one_of_many_answers_from_an_address_of_its_own() -> None:
     assert given(ip, QUERY, dst="2001:db8:1::").src == parse_ipv6(HERE)
 
 
+def test_who_has_no_address_is_not_answered() -> None:
+    """RFC 4291 2.5.2: nothing is sent to the unspecified address, not even around by lo."""
+    assert given(ours(), QUERY, src="::") == DropReason.ICMP_IGNORED
+    assert given(ours(), QUERY, src="::", dst=GROUP) == DropReason.ICMP_IGNORED
+
+
 def test_long_answers_are_known() -> None:
     """RFC 8201 4: what a Packet Too Big may be about though no socket sent it: more than every link takes."""
     ip = ours()

@@ -127,6 +127,8 @@ def _echo(ip: IpState, pkt: Packet) -> int | Packet:
     anycast = not group and pkt.dst in ip.zeros and pkt.dst not in ip.owners
     if conf.v6.echo_ignore_all or (group and conf.v6.echo_ignore_multicast) or (anycast and conf.echo_ignore_anycast):
         return _ICMP_IGNORED
+    if not pkt.src:
+        return _ICMP_IGNORED  # RFC 4291 2.5.2: nobody can be answered at ::
     reply = answer(pkt, group or anycast)
     if not reply.src and pkt.iif is not None and pkt.iif.kind != "crossing":  # of the device by which it was asked
         reply.src = ip.select_source(pkt.iif, pkt.src)
