@@ -24,6 +24,10 @@ Once usable, an address is advertised to all nodes unasked (RFC 4861 7.2.6, RFC 
 `start` is called when the address is configured and whenever its device becomes ready. What is to be done stands in
 ``ndp.actions``: ``("message", pkt)``, ``("state", address, state)`` (already set) and ``("disable", dev)``.
 
+Deviations from RFC 4862, all of them Linux's too. 5.4.2: the solicited-node group is joined at once, and only the
+probe delayed, so that what is heard meanwhile counts. 5.4.5: IPv6 goes on after a conflict over the MAC's address
+unless ``accept_dad`` is 2. RFC 4861 7.2.6: `announce` tells all addresses at once, without pauses between them.
+
 Read first: RFC 4862 5.4, RFC 7527 4.
 """
 

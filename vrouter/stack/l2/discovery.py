@@ -22,6 +22,9 @@ an advertisement or answers.
 All lists are bounded (`MAX_ROUTERS` and its like); what comes when a list is full is not taken. Each device has one
 timer for lifetimes and one for solicitations, both armed only while there is something to wait for.
 
+Deviations: RFC 4862 5.5 wants autoconfiguration on by default; a namespace has what its configuration names, so a
+device has to ask for it. RFC 4311: load is not shared among equal routers, the first is used until it fails.
+
 Read first: RFC 4861 6.3, RFC 4862 5.5, RFC 4191 3, RFC 7559, RFC 8106 6.
 """
 

@@ -34,7 +34,8 @@ Answers are limited by `answer_rate` for each device (NDP_RATELIMIT); delayed on
 - ``("sysctl", name, value)``: what a router advertised for the device, as Linux writes it;
 - ``("redirect", dev, source, redirect)`` and ``("disable", dev)`` (no IPv6 there any more).
 
-Deviation: Linux answers a sender from anywhere; here, as for ARP, it must have a prefix or a route at the device.
+Deviations: Linux and RFC 4861 7.2.3 answer a sender from anywhere; here, as for ARP, it must have a prefix or a route
+at the device. RFC 4861 7.2.4 delays every answer for an anycast address; who asks by unicast asks nobody else.
 
 Read first: RFC 4861, RFC 4862, RFC 6583, RFC 6980.
 """

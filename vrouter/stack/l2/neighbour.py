@@ -37,6 +37,9 @@ The table of a namespace and family holds the rules and a count; entries live in
 a device that goes takes its own along. `add_static`, `delete`, `flush` and the rest of the administration are at the
 end.
 
+Deviation: RFC 7048 3 has the pauses between questions grow beyond some number of them; here as in Linux there is only a
+number of them, by settings.
+
 Read first: RFC 4861 7.3, RFC 1122 2.3.2, RFC 1812 3.3.2.
 """
 

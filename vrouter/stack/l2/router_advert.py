@@ -18,9 +18,10 @@ lifetime 0, valid lifetime what was told, at most two hours, counting down (RFC 
 What does not fit into one packet of the link's MTU goes in several (RFC 4861 6.2.3). What another router tells
 differently is an RA_INCONSISTENT event, at most once in `TELL_INTERVAL` (RFC 4861 6.2.7).
 
-Deviation: solicitations are never answered by unicast, which RFC 4861 6.2.6 allows: what a flood of them costs is one
-advertisement in three seconds. RFC 7084 G-4 (no default router, no router lifetime) is for home routers; here
-``lifetime = 0`` says that.
+Deviations: solicitations are never answered by unicast, which RFC 4861 6.2.6 allows: what a flood of them costs is one
+advertisement in three seconds; the first of the last ones does not wait for these. RFC 7084 G-4, G-5, L-4 and L-5 are
+for home routers that configure themselves (no router lifetime without a default router of their own or without a
+prefix, every device advertises): here a device advertises when it is told to, and ``lifetime = 0`` says that.
 
 Read first: RFC 4861 6.2, RFC 4191 2, RFC 8106 5, RFC 8781 4, RFC 7084 4.3.
 """

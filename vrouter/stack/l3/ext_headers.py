@@ -19,6 +19,9 @@ what exceeds them, malformed options and padding that is none are discarded in s
 Routing headers: with segments left every type is unknown, type 0 by RFC 5095; without, they are passed over (RFC 8200
 4.4). A packet with one that came to a group is discarded in silence, as in Linux.
 
+Deviation: RFC 8200 4 expects hop-by-hop options to be read on the way only where that is configured; here as in Linux
+they always are, with the bounds above.
+
 Deviation: payload length 0 with a hop-by-hop header and no Jumbo Payload option is answered with Parameter Problem code
 0 at the length (RFC 2675 3); Linux takes the frame's length for the packet's.
 

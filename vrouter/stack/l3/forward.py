@@ -26,6 +26,7 @@ def forwards(ns: Netns, pkt: Packet) -> bool:
     """Whether packets that came the way `pkt` came are forwarded here.
 
     IPv4 asks the device that they came in by, IPv6 the namespace alone unless the device forces it, as Linux does.
+    Deviation: RFC 8200 2 has a device that is a router by some of its interfaces discard what comes by the others.
     """
     iif = pkt.iif
     if pkt.family != V4:

@@ -10,6 +10,8 @@ Later fragments are answered like any packet: unlike IPv4's, RFC 4443 makes no e
 about each is what its source needs. What may be about an ICMPv6 error is not answered when the type of the message is
 not to be seen in a first fragment, or in a packet with a chain that is cut off.
 
+Deviation: RFC 4443 2.4 (f) limits all errors; Packet Too Big goes beyond limits, as in Linux (`LIMITS6`).
+
 Deviation: Linux allows more messages to wide prefixes than to single hosts (``ratelimit`` divided by 2 for each 32 bits
 that the route's prefix is shorter than 128); here each destination has the same allowance.
 

@@ -11,6 +11,8 @@ Rules 4 (home addresses), 5.5 (prefixes of the next hop) and 7 (temporary addres
 one of these. The candidates of other devices are looked at only when rules 1 to 3 leave them a chance against those of
 the outgoing one, which rule 5 prefers; so the usual choice is among the few addresses of one device.
 
+Deviation: RFC 8504 6.6 recommends rule 5.5 as RFC 8028 has it: who advertised a prefix is not remembered.
+
 Read first: RFC 6724 sections 2 to 5.
 """
 
