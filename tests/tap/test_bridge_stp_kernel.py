@@ -225,13 +225,13 @@ def test_two_stacks_by_rstp(new_name: Callable[[], str], new_netns: Callable[[],
     goes down, when a neighbour falls silent (three hello times), and when it is back."""
     with Bed(new_name, new_netns, 1) as one, Bed(new_name, new_netns, 2) as other:
         twins = Twins((one, other))
-        until(twins.is_whole, 2 * HELLO, "a tree by proposals and agreements")
+        until(twins.is_whole, 3 * HELLO, "a tree by proposals and agreements")
         until(twins.at_the_edge, 4, "stations' ports are found to be edges in 3 s")
         assert twins.passes()
 
         for end in ("a0", "b0"):
             twins.cables.ip("link", "set", end, "down")
-        until(lambda: twins.way("p1"), 2 * HELLO, "the other cable")
+        until(lambda: twins.way("p1"), 4 * HELLO, "the other cable: who sends nothing there misses three hellos")
         assert twins.passes()
         for end in ("a0", "b0"):
             twins.cables.ip("link", "set", end, "up")
