@@ -53,11 +53,11 @@ routes    = [{{ to = "default", via = "10.0.2.1" }}]
 class Place:
     """Names of this test's own, its configuration, and the command line in it."""
 
-    def __init__(self, directory: Path, new_name: Callable[[], str]) -> None:
+    def __init__(self, directory: Path, new_name: Callable[[], str], config: str = CONFIG) -> None:
         self.admin = str(directory / "run" / "v.sock")
         self.lan, self.wan, self.left, self.right = (new_name() for _ in range(4))
         self.file = directory / "router.toml"
-        self.file.write_text(CONFIG.format(**vars(self)))
+        self.file.write_text(config.format(**vars(self)))
         self.env = {**os.environ, "VROUTER_ADMIN": self.admin, "PYTHONPATH": str(ROOT)}
 
     def start(self, *words: str, under: tuple[str, ...] = ()) -> subprocess.Popen[str]:
