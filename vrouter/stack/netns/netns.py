@@ -147,6 +147,8 @@ class Netns(Discovery):
                 ip.reassembler.purge()
             ip.clear()
         for dev in list(self.devices.values()):
+            if dev.removed:
+                continue  # it went with one of another namespace that stood on one of here
             dev.refresh()
             self.detach_device(dev, now)
             self.stack.retire(dev)
