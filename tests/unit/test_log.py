@@ -157,8 +157,10 @@ def test_events_of_the_stack(pipe: tuple[int, int]) -> None:
     log.event(Event(0, 9, EventKind.NEIGH_FAILED, "red", "lan", {"address": 0x0A000009}))
     rows = [{key: row[key] for key in row if key != "timestamp"} for row in lines_of(pipe, log)]
     assert rows[0] == {"event": "netns-add", "level": "info", "netns": "red"}
-    assert rows[2]["address"] == "10.0.0.1"
-    assert rows[3] == {
+    assert [rows[n]["event"] for n in (1, 2, 3)] == ["device-add", "address-add", "address-add"]
+    assert rows[2]["address"].startswith("fe80::")
+    assert rows[3]["address"] == "10.0.0.1"
+    assert rows[4] == {
         "event": "device-state",
         "level": "warning",
         "netns": "red",
@@ -166,7 +168,7 @@ def test_events_of_the_stack(pipe: tuple[int, int]) -> None:
         "state": "no-carrier",
         "error": "the link was deleted",
     }
-    assert len(rows) == 4
+    assert len(rows) == 5
 
 
 def test_rich_is_not_loaded() -> None:

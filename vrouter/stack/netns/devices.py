@@ -66,8 +66,8 @@ class Devices(Addresses):
         dev.vnet_hdr = vnet_hdr
         if prepare is not None:
             prepare(dev)
-        self._ipv6_follows(dev, now)
         self.stack.events.add(now, EventKind.DEVICE_ADD, self.name, name, kind=kind)
+        self._ipv6_follows(dev, now)
         return dev
 
     def detach_device(self, dev: Device, now: int) -> None:
