@@ -7,8 +7,9 @@ Addresses make routes, as in Linux: the address itself and its directed broadcas
 main table, with the address as preferred source. An address under conflict detection (RFC 5227) makes none until it is
 free, so nobody can use it before.
 
-What ICMP told of a path is kept by destination. Deviation: RFC 8201 5.2 has a path's MTU for each link that leads there,
-and for groups.
+What ICMP told of a path is kept by destination.
+
+Deviation: RFC 8201 5.2 has a path's MTU for each link that leads there, and for groups.
 """
 
 from __future__ import annotations

@@ -332,7 +332,7 @@ class Speaker:
 
     def _report(self, records: list[Record]) -> None:
         """Send records of the newest version, in as many reports as the MTU makes of them (RFC 3376 4.2.16)."""
-        room = self.dev.mtu - self.dialect.overhead
+        room = self.dev.ns.ip(self.dialect.family).link_mtu(self.dev) - self.dialect.overhead
         width = self.dialect.width
         most = max((room - _HEAD - width) // width, 1)
         batch: list[Record] = []
