@@ -354,8 +354,10 @@ def test_igmp_version_1_has_no_leave() -> None:
 
 
 def test_long_lists_are_split_by_the_mtu(talk: Talk) -> None:
-    """RFC 3376 4.2.16, RFC 3810 5.2.15: each report fits; the parts of an INCLUDE are in reports of their own. The MTU is
-    the device's, or what a router advertised for its link."""
+    """RFC 3376 4.2.16, RFC 3810 5.2.15: each report fits; the parts of an INCLUDE are in reports of their own.
+
+    The MTU is the device's, or what a router advertised for its link.
+    """
     room = 576 if talk.v4 else 1280
     if talk.v4:
         talk.bed.r.set_device("lan", mtu=room, now=talk.bed.now)
