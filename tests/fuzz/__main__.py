@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz import captures, session
+from vrouter.stack.base.drop import DROP_TABLE
 
 
 def main() -> int:
@@ -55,6 +56,8 @@ def _run(frames: int, seed: int, captured: list[bytes]) -> int:
         f"{outcome.frames:,} frames, {outcome.actions:,} actions, {outcome.refused:,} calls refused, "
         f"{time.monotonic() - begun:.0f} s, seed {seed}, digest {outcome.digest}: all promises held"
     )
+    never = [reason.name for reason in DROP_TABLE if reason.name not in outcome.met]
+    print(f"reasons for which nothing died: {', '.join(never) or 'none'}")
     return 0
 
 

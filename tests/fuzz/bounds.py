@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.fuzz.bounds_link import check_link
 from vrouter.stack.l2 import neighbour
 from vrouter.stack.l2.neighbour import NeighState, NeighTable, neighbours_of
-from vrouter.stack.l3.fib import LOCAL
+from vrouter.stack.l3.fib import LOCAL, Entry
 from vrouter.stack.l3.ip import IDENTS, MAX_ANSWERS, MAX_EXCEPTIONS, IpState
 from vrouter.stack.l3.reassembly import MAX_FRAGMENTS, PACKET_COST, QUEUE_COST
 from vrouter.stack.l4.socket import OVERHEAD, Socket
@@ -64,10 +64,11 @@ def check_bounds(world: World) -> None:
                 queued += _check_neighbours(world, ns, table, armed)
             if ip is not None:
                 queued += _check_reassembly(world, ip, armed)
-                _check_addresses(ns, ip)
                 _check_paths(ip)
-                tables = list({id(fib): fib for fib in (ip.main, ip.local, *ip.tables.values())}.values())
-                leading.update(r.target for fib in tables for _, _, r in fib if r.target is not None)
+                routes = {number: list(fib) for number, fib in ip.tables.items()}
+                assert all(len(fib) == len(routes[number]) for number, fib in ip.tables.items())
+                _check_addresses(ns, ip, routes)
+                leading.update(r.target for found in routes.values() for _, _, r in found if r.target is not None)
         if ns._ip6 is None:
             assert not any(a.family == 6 for dev in ns.devices.values() for a in dev.addresses)
         _check_sockets(world, ns)
@@ -159,7 +160,7 @@ def _check_devices(ns: Netns) -> None:
         assert dev.with_ipv6 or not any(a.family == 6 for a in dev.addresses), "IPv6 where there is none"
 
 
-def _check_addresses(ns: Netns, ip: IpState) -> None:
+def _check_addresses(ns: Netns, ip: IpState, tables: dict[int, list[Entry]]) -> None:
     usable: set[int] = set()
     for dev in ns.devices.values():
         own = [a for a in dev.addresses if a.family == ip.family]
@@ -173,9 +174,7 @@ def _check_addresses(ns: Netns, ip: IpState) -> None:
         # One prefix's address may be another's broadcast address: as in Linux, the older of the two routes counts.
         other = address in ip.broadcasts or address in ip.zeros
         assert ip.is_local(address) or other, "a usable address without its local route"
-    for fib in (ip.main, ip.local):
-        routes = list(fib)
-        assert len(routes) == len(fib)
+    for routes in tables.values():
         for prefix, length, route in routes:
             for way in (route,) if route.nexthops is None else route.nexthops.hops:
                 gone = way.dev is not None and ns.devices.get(way.dev.name) is not way.dev

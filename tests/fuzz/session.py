@@ -30,6 +30,7 @@ class Outcome(NamedTuple):
     actions: int
     refused: int
     digest: str
+    met: frozenset[str]  # the reasons for which anything died
 
 
 class Failure(Exception):
@@ -54,6 +55,7 @@ def run(
     """Feed at least `frames` frames; raises `Failure`. With `recorded`, every episode's seed and actions go into it."""
     digest = blake2b(digest_size=16)
     done = actions = refused = episode = 0
+    met: set[str] = set()
     while done < frames:
         episode_seed = seed * 1_000_003 + episode
         world, log = _episode(episode_seed, min(EPISODE, frames - done), captures)
@@ -63,9 +65,10 @@ def run(
         done += world.frames
         actions += world.steps
         refused += world.refused
+        met |= world.met
         episode += 1
         progress(done)
-    return Outcome(done, actions, refused, digest.hexdigest())
+    return Outcome(done, actions, refused, digest.hexdigest(), frozenset(met))
 
 
 def _episode(seed: int, frames: int, captures: list[bytes]) -> tuple[World, list[Action]]:

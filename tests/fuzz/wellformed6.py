@@ -49,7 +49,8 @@ class Witness6:
         length, proto, hop_limit = unpack_from("!HBB", packet, 4)
         src, dst = int.from_bytes(packet[8:24], "big"), int.from_bytes(packet[24:40], "big")
         assert length == len(packet) - 40, f"payload length {length} of {len(packet) - 40} bytes"
-        assert hop_limit > 0, "hop limit 0 on the wire"
+        # A socket may ask for 0, which only the destination itself takes (RFC 8200 3).
+        assert hop_limit > 0 or packet[40:] not in self.came, "forwarded with hop limit 0"
         assert not is_multicast(src), "a group as source"
         assert src != 1, "the loopback address as source on the wire"
         assert dst > 1, f"to {dst}"
