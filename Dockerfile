@@ -1,7 +1,8 @@
 # The router in a container. `docs/container.md` tells how it is built and run, and what it needs.
 #
-#   BASE             any image with Python >= 3.11, its venv module and headers; both stages start from it
-#   VROUTER_CYTHON   skip: nothing is compiled, and no compiler needed
+#   BASE             any image with Python >= 3.11 and its venv module; both stages start from it. What it lacks of a
+#                    compiler, Python's headers and strip, the first stage installs from Debian
+#   VROUTER_CYTHON   skip: nothing is compiled, and neither compiler nor headers are needed
 ARG BASE=docker.io/library/python:3.11-slim
 
 # ------------------------------------------------------------------------------------- wheels, then an environment of them
@@ -15,13 +16,18 @@ COPY vrouter ./vrouter
 # Layers round times to seconds: byte code that is checked by time would be stale at random, and a start three times as long.
 # Neither goes along: other programs that the dependencies install, and a driver for Windows with a licence of its own.
 RUN set -eu; \
-    [ "$VROUTER_CYTHON" = skip ] || command -v cc >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null; }; \
+    missing=; \
+    if [ "$VROUTER_CYTHON" != skip ]; then \
+        command -v cc >/dev/null || missing="gcc libc6-dev"; \
+        [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || missing="$missing python3-dev"; \
+    fi; \
+    command -v strip >/dev/null || missing="$missing binutils"; \
+    [ -z "$missing" ] || { apt-get update -qq; apt-get install -qq -y --no-install-recommends $missing >/dev/null; }; \
     python3 -m venv /pip; \
     /pip/bin/pip wheel --quiet --wheel-dir /wheels .; \
     python3 -m venv --without-pip /opt/vrouter; \
     /pip/bin/pip --python /opt/vrouter/bin/python install --quiet --no-compile --no-index --find-links /wheels vrouter; \
     python3 -m compileall -q --invalidation-mode unchecked-hash /opt/vrouter/lib; \
-    command -v strip >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends binutils >/dev/null; }; \
     find /opt/vrouter -name '*.so' -exec strip --strip-unneeded {} +; \
     find /opt/vrouter/bin ! -type d ! -name 'python*' ! -name vrouter -delete; \
     rm -rf /opt/vrouter/include /opt/vrouter/lib/python3*/site-packages/pytun_pmd3/wintun; \
