@@ -168,9 +168,12 @@ class NextHopTable:
                 follower.replace([])
         return gone
 
-    def remove_device(self, dev: Device) -> list[NextHopObject]:
-        """Take out the objects by `dev`, and return what goes with them, as `remove` does."""
-        ids = [found.id for found in self if found.hop is not None and found.hop.dev is dev]
+    def remove_device(self, dev: Device, family: int = 0) -> list[NextHopObject]:
+        """Take out the objects by `dev` (of one family alone if it is told), and return what goes with them, as
+        `remove` does."""
+        ids = [
+            found.id for found in self if found.hop is not None and found.hop.dev is dev and family in (0, found.family)
+        ]
         return [gone for id_ in ids for gone in self.remove(id_)]
 
     def _members(self, id_: int, group: list[tuple[int, int]]) -> list[tuple[NextHopObject, int]]:

@@ -55,9 +55,10 @@ def group_route(ip: IpState, type_: int, dev: Device | None, src: int) -> Route:
     return Route(ip.family, type=type_, table=TABLE_MAIN, proto="kernel", scope="link", dev=dev, src=src)
 
 
-def is_abroad(dev: Device | None) -> bool:
-    """Whether loopback addresses have no meaning where `dev` leads (None: another namespace)."""
-    return dev is None or (dev.kind != "lo" and not dev.conf4.route_localnet)
+def is_abroad(ip: IpState, dev: Device | None) -> bool:
+    """Whether loopback addresses have no meaning where `dev` leads (None: another namespace). ``route_localnet`` gives
+    those of IPv4 one; ``::1`` never has (RFC 4291 2.5.3)."""
+    return dev is None or (dev.kind != "lo" and not (ip.family == V4 and dev.conf4.route_localnet))
 
 
 def route_output(
@@ -95,7 +96,7 @@ def route_output(
             dev = ip.group_device(dst)
             if dev is None:
                 return NO_ROUTE
-        if codec.is_loopback(src) and is_abroad(dev):
+        if codec.is_loopback(src) and is_abroad(ip, dev):
             return BAD_SOURCE
         source = src or ip.select_source(dev, dst)
         if not source and dst != BROADCAST4:  # who asks for his address has none yet
@@ -115,7 +116,7 @@ def route_output(
     if refusal is not None:
         return refusal
     to_loopback = codec.is_loopback(dst)
-    if (to_loopback or codec.is_loopback(src)) and route.type != LOCAL and is_abroad(route.dev):
+    if (to_loopback or codec.is_loopback(src)) and route.type != LOCAL and is_abroad(ip, route.dev):
         return NO_ROUTE if to_loopback else BAD_SOURCE
     source = src or route.src
     if not source or (not src and source not in ip.owners):  # a preferred source under conflict detection is not used

@@ -161,12 +161,13 @@ class Addresses(Policy):
             self.add_address_value(dev, addr.V6, address, LINK_LOCAL_LENGTH, now, "kernel")
 
     def _end_ipv6_on(self, dev: Device, now: int) -> None:
-        """IPv6 ends at a device: no addresses, no routes, no neighbours are left there."""
+        """IPv6 ends at a device: no addresses, routes, next-hop objects, neighbours are left there."""
         dev.with_ipv6 = False
         for a in [a for a in dev.addresses if a.family == addr.V6]:
             self.del_address_record(a, now)
         if self._neigh6 is not None:
             self._neigh6.flush(dev, static=True)
+        self.del_device_nexthops(dev, addr.V6)
         for entry in self.ip6.remove_device(dev):
             self.unlinked(entry)
         self.ndp.device_removed(dev, now)

@@ -108,10 +108,10 @@ class Policy(Routes):
         self.stack.advance(now)
         self._remove_routes_by(self.nexthops.remove(id))
 
-    def del_device_nexthops(self, dev: Device) -> None:
-        """`dev` leaves: so do the next-hop objects by it."""
+    def del_device_nexthops(self, dev: Device, family: int = 0) -> None:
+        """`dev` leaves, or one family ends there: so do the next-hop objects by it."""
         if self._nexthops is not None:
-            self._remove_routes_by(self._nexthops.remove_device(dev))
+            self._remove_routes_by(self._nexthops.remove_device(dev, family))
 
     def nexthop_rows(self) -> list[dict[str, Any]]:
         """The rows of ``show nexthops``."""

@@ -121,11 +121,13 @@ class RouteMaking(Tables):
         links: Sequence[fib.Fib] | None = None,
     ) -> NextHop:
         """A next hop: by gateway, by device, or both. With `onlink` the gateway is believed to be on the link of `dev`,
-        whatever the addresses say. OSError ENODEV, EINVAL, ENETUNREACH, and ENODEV for a link-local gateway without a
-        device (RFC 4007 11)."""
+        whatever the addresses say. OSError ENODEV, EINVAL, ENETUNREACH, ENODEV for a link-local gateway without a
+        device (RFC 4007 11), and as in Linux EACCES for a device without IPv6."""
         weight = 1 if weight is None else weight
         check_weight(weight)
         device = None if dev is None else self.device(dev)
+        if family == addr.V6 and device is not None and not device.with_ipv6:
+            raise PermissionError(errno.EACCES, f"IPv6 is disabled on device {device.name!r}")
         if via is None:
             if device is None:
                 raise OSError(errno.EINVAL, "a next hop needs via or dev")

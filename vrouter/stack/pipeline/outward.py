@@ -218,6 +218,8 @@ class Outward:
         """The next hop's link address, known or to be found."""
         if not dev.ready:
             return self.drop(ns, pkt, DropReason.TX_DEV_READY)
+        if pkt.family != V4 and not dev.with_ipv6:
+            return self.drop(ns, pkt, DropReason.IPV6DISABLED)
         if dev.with_arp:
             if group:
                 ethernet_output(pkt, ip.codec.link_group(pkt.dst) + dev.mac, pkt.ethertype)
