@@ -27,13 +27,27 @@ REFUSED: Final = -1
 
 
 class Membership:
-    """What one port of a filtering bridge is a member of: ``vids`` says of each VLAN whether it leaves untagged."""
+    """What one port of a filtering bridge is a member of: ``vids`` says of each VLAN whether it leaves untagged.
+    ``lent`` are those of the bridge device that are there for vlan devices above it alone."""
 
-    __slots__ = ("pvid", "vids")
+    __slots__ = ("lent", "pvid", "vids")
 
     def __init__(self, pvid: int = DEFAULT_PVID) -> None:
         self.pvid = pvid
         self.vids: dict[int, bool] = {pvid: True} if pvid else {}
+        self.lent: set[int] = set()
+
+    def lend(self, vid: int) -> None:
+        """A vlan device wants the frames of a VLAN."""
+        if vid not in self.vids:
+            self.vids[vid] = False
+            self.lent.add(vid)
+
+    def take_back(self, vid: int) -> None:
+        """It wants them no more: the membership ends if it was there for that alone."""
+        if vid in self.lent:
+            self.lent.discard(vid)
+            del self.vids[vid]
 
     def change(
         self,
@@ -61,6 +75,8 @@ class Membership:
             raise OSError(errno.EINVAL, f"VLAN {min(both)} is both tagged and untagged")
         if pvid is not None:
             self.pvid = pvid
+        self.lent.difference_update(() if untagged is None else without, () if tagged is None else within)
+        within |= self.lent - without
         if self.pvid and self.pvid not in within:
             without.add(self.pvid)
         self.vids = {vid: vid in without for vid in sorted(without | within)}

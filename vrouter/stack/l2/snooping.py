@@ -176,8 +176,6 @@ class Snooping:
         querier.until = now + OTHER_QUERIER
         if port is not None and src:  # without a source it is a bridge that asks (RFC 4541 2.1.1 (1) b)
             self._router_heard(port, vid, family, now)
-            if self.querier:
-                self.next_query = max(self.next_query, now + OTHER_QUERIER)
         members = self.groups.get((vid, query.group)) if query.group else None
         if members is not None and not query.sources and not query.suppress:
             for member in members:
@@ -253,23 +251,30 @@ class Snooping:
 
     def timer_fired(self, now: int) -> None:
         """Ask, when it is time, and let go of what is over."""
+        gone = []
+        for key, found in list(self.routers.items()):
+            self.routers[key] = found = {port: until for port, until in found.items() if until > now}
+            if not found:
+                del self.routers[key]
+                gone.append(key)
+        vids = self.bridge.own_vids()
         if 0 <= self.next_query <= now:
-            for vid in self.bridge.own_vids():
+            for vid in vids:
                 for family in (4, 6):
                     if self._is_ours(vid, family, now):
                         self._ask(vid, family, now)
             self.startup -= self.startup > 0
             self.next_query = now + (STARTUP_INTERVAL if self.startup else QUERY_INTERVAL)
+        elif self.querier:
+            for vid, family in gone:  # the router that asked there does so no more
+                if vid in vids:
+                    self._ask(vid, family, now)
         for key, members in list(self.groups.items()):
             for port in [p for p, until in members.items() if until <= now]:
                 del members[port]
                 port.groups -= 1
             if not members:
                 del self.groups[key]
-        for key, found in list(self.routers.items()):
-            self.routers[key] = found = {port: until for port, until in found.items() if until > now}
-            if not found:
-                del self.routers[key]
         for asked in [key for key, querier in self.queriers.items() if querier.until <= now]:
             del self.queriers[asked]
         self._arm(now, again=True)

@@ -150,7 +150,7 @@ class Links(Devices):
             below.layered = True
             _grow(dev)
             if below.bridge is not None and tpid == ETHERTYPE_VLAN:
-                below.bridge.own.vids.setdefault(vid, False)
+                below.bridge.own.lend(vid)
 
         where: Links = target
         address = below.mac if mac is None else mac
@@ -180,8 +180,8 @@ class Links(Devices):
             if not below.vlans:
                 below.vlans = None
                 below.layered = below.bridge_port is not None
-            if below.bridge is not None:
-                below.bridge.own.vids.pop(dev.vid, None)
+            if below.bridge is not None and dev.vlan_protocol == ETHERTYPE_VLAN:
+                below.bridge.own.take_back(dev.vid)
         dev.parent = None
 
     def set_device(
