@@ -13,7 +13,6 @@ from tests.path.admin import Client, asking
 from vrouter.control.connection import Limits
 from vrouter.control.endpoints import ENDPOINTS
 from vrouter.control.streaming import ROWS_PER_PIECE
-from vrouter.stack.l2.router_advert import RaConf
 from vrouter.stack.l3.route_load import BUDGET
 
 RED, BLUE = "/v1/netns/red", "/v1/netns/blue"
@@ -142,10 +141,12 @@ async def test_several_next_hops_and_replacement() -> None:
 
 
 async def test_ports_bridges_vlans_and_stations() -> None:
-    """A bridge made in the stack, its ports by `master`, VLANs by `vlans`, a static entry; each is shown."""
-    async with asking() as (router, client):
-        red = router["red"]
-        router.driver.call(red.stack.add_device, "br0", kind="bridge")
+    """A bridge and a vlan, its ports by `master`, VLANs by `vlans`, a static entry; each is shown."""
+    async with asking() as (_, client):
+        made = await done(client, "POST", f"{RED}/devices", {"name": "br0", "kind": "bridge", "stp": "stp"})
+        assert (made["kind"], made["state"]) == ("bridge", "no-carrier")
+        tag = await done(client, "POST", f"{RED}/devices", {"name": "v10", "kind": "vlan", "parent": "x", "vid": 10})
+        assert (tag["parent"], tag["vid"], tag["protocol"]) == ("x", 10, "802.1Q")
         port = await done(client, "PATCH", f"{RED}/devices/w", {"master": "br0", "cost": 7, "isolated": True})
         assert port["master"] == "br0"
         bridge = await done(
@@ -223,13 +224,17 @@ async def test_a_router_advertises_and_another_learns() -> None:
         await router["red"].set_device("x")
         await done(client, "PATCH", f"{BLUE}/devices/y", {"autoconf": True})
         red = router["red"].stack
-        await router["red"].set_ra("x", RaConf(preference="high", rdnss=(1,), dnssl=("lab.test",)))
+        wrong = await client.ask("PUT", f"{RED}/devices/x/ra", {"lifetme": 5})
+        assert wrong.error[:2] == (400, "EINVAL")
+        assert "lifetme" in wrong.error[2]
+        conf = {"preference": "high", "rdnss": ["fd00:1::53"], "dnssl": ["lab.test"]}
+        assert (await done(client, "PUT", f"{RED}/devices/x/ra", conf))["preference"] == "high"
         assert red.devices["x"].ready
         async with asyncio.timeout(30):
             while not (found := await rows(client, "routers", "netns=blue")):
                 await router.driver.next_poll()
         assert [(row["dev"], row["preference"], row["dns"], row["search"]) for row in found] == [
-            ("y", "high", ["::1"], ["lab.test"])
+            ("y", "high", ["fd00:1::53"], ["lab.test"])
         ]
         (advert,) = await rows(client, "adverts")
         assert (advert["state"], advert["preference"]) == ("advertising", "high")

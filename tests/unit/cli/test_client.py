@@ -113,9 +113,76 @@ async def test_a_life_by_verbs(cli: Cli, router: vrouter.Router) -> None:
     assert await done("health") == "healthy\n"
 
 
+async def test_a_life_of_both_families_by_verbs(cli: Cli, router: vrouter.Router) -> None:
+    """Rules, next hops, tables, bridges, VLANs, groups and advertisements, each made, seen and removed by a verb."""
+
+    async def done(line: str) -> str:
+        found = await cli(*line.split(), "-n", "red")
+        assert (found.returncode, found.stderr) == (0, ""), (line, found)
+        return found.stdout
+
+    await done("address add fd00:1::1/64 dev x")
+    assert "fd00:1::1/64" in await done("address list -6")
+    await done("route add 10.9.0.0/16 via 10.0.0.2 table 100 mtu 1400")
+    await done("route replace default nexthop via 10.0.0.2 weight 2 nexthop via 10.0.0.3 dev x")
+    assert await done("route list table 100") == "10.9.0.0/16 via 10.0.0.2 dev x table 100 proto static mtu 1400\n"
+    assert (await done("route list")).splitlines()[:3] == [
+        "default proto static",
+        "\tnexthop via 10.0.0.2 dev x weight 2",
+        "\tnexthop via 10.0.0.3 dev x weight 1",
+    ]
+    await done("route -6 add default via fe80::9 dev x")
+    assert "default via fe80::9 dev x proto static metric 1024" in await done("route list -6")
+    await done("rule add not from 10.0.0.1 fwmark 0x1/0xff pref 40 lookup 100")
+    assert "40:\tnot from 10.0.0.1 fwmark 0x1/0xff lookup 100" in await done("rule list -4")
+    await done("rule del pref 40")
+    await done("nexthop add id 3 via 10.0.0.4")
+    await done("nexthop add id 4 group 3,5")
+    assert await done("nexthop list") == "id 3 via 10.0.0.4 dev x\nid 4 group 3,5\n"
+    await done("nexthop replace id 3 via 10.0.0.5")
+    await done("nexthop del id 4")
+    await done("neighbor add fe80::9 lladdr 02:00:00:00:00:09 dev x")
+    await done("neighbor add proxy fd00:1::7 dev x")
+    assert "PROXY" in await done("neighbor list -6")
+    await done("neighbor proxy del fd00:1::7 dev x")
+    await done("device add br0 kind bridge ports w stp rstp vlan_filtering on")
+    await done("device add v10 kind vlan parent x vid 10")
+    assert "x.10" in await done("device list")
+    await done("device set br0 priority 8192 forward_delay 10 max_age 18")
+    await done("bridge link set dev w cost 7 guard on")
+    assert "bpdu-guard" in await done("bridge link")
+    await done("bridge vlan add vid 10-12 dev w")
+    assert "10-12" in await done("bridge vlan show")
+    await done("bridge fdb add 02:00:00:00:00:99 dev w vlan 10 master static")
+    assert "static" in await done("bridge fdb")
+    await done("bridge fdb del 02:00:00:00:00:99 dev w")
+    await done("device set w storm broadcast:100 untagged 1,20 edge auto")
+    await done("device set w nomaster")
+    assert "224.0.0.1" in await done("maddr list -4")
+    await done("mroute add 239.1.1.1 from 10.0.0.2 iif x oifs w:4")
+    assert (await done("mroute list")).startswith("(10.0.0.2,239.1.1.1) Iif: x Oifs: w(ttl 4) Proto: static\n")
+    await done("mroute del 239.1.1.1 from 10.0.0.2")
+    await done("multicast querier x on igmp")
+    assert "IGMP" in await done("multicast show")
+    await done("ra set x max_interval 10 managed on prefixes fd00:1::/64")
+    assert "managed" in await done("show ra")
+    await done("ra off x")
+    assert await done("sysctl -a ipv4.ip_forward$ ^net.ipv6.conf.x.forwarding$") == (
+        "net.ipv4.ip_forward = 1\nnet.ipv6.conf.x.forwarding = 0\n"
+    )
+    assert (await cli("sysctl", "-a", "nothing.like.it", "-n", "red")).returncode == 1
+
+
 @pytest.mark.parametrize(
     ("typed", "status", "message"),
     [
+        ("address add fd00::1/129 dev x -n red", 2, "'fd00::1/129' has no prefix length of 0 to 128"),
+        ("route add fd00::g/64 dev x -n red", 2, "'fd00::g' is not an IPv6 address"),
+        ("route get fe80::1 -n red", 1, "Network is unreachable (`vrouter show routes` lists the ways that there are)"),
+        ("show routes table nothing", 2, "table 'nothing' is not a number of 1 to 4294967295"),
+        ("nexthop del id 9 -n red", 1, "there is no nexthop 9"),
+        ("bridge vlan add vid 5 dev x -n red", 2, "device 'x' is no port of a bridge"),
+        ("device set x master y -n red", 1, "no device 'y' in namespace 'red' (`vrouter show devices` lists them)"),
         ("show routes -n grey", 1, "no namespace 'grey' (`vrouter show netns` lists them)"),
         ("ping 10.0.0.2", 2, "in which namespace? -n NETNS, with one of red, blue, green"),
         ("ping 10.0.0 -n red", 2, "'10.0.0' is not an IPv4 address"),
