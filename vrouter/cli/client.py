@@ -17,6 +17,7 @@ _CONNECT_S = 5.0
 _ANSWER_S = 60.0
 _PIECE_BYTES = 1 << 18
 _SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_OF_THE_BODY: Final = "the body: "
 _MENDS: Final = {
     "ENODEV": "`vrouter show devices` lists them",
     "ESRCH": "`vrouter show routes` lists them",
@@ -201,6 +202,9 @@ def refused(http_status: int, data: bytes) -> Failure:
         error, message = str(answer["error"]), str(answer["message"])
     except (ValueError, KeyError, TypeError):
         return Failure(RUNTIME, "the router refused, and did not say why", "EPROTO")
+    if message.startswith(_OF_THE_BODY) and " - at `$." in message:  # nobody typed a body, but a key in it
+        text, _, key = message.removeprefix(_OF_THE_BODY).rpartition(" - at `$.")
+        message = f"{key.rstrip('`')}: {text[0].lower()}{text[1:]}"
     mend = _MENDS.get(error, "")
     if error == "ENOENT" and message.startswith("no namespace"):
         mend = "`vrouter show netns` lists them"

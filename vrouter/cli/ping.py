@@ -64,6 +64,8 @@ def request(arguments: Arguments) -> dict[str, Any]:
             body["dst"] += f"%{source}"
         else:
             raise usage(f"-I is a source address, or the device of a link-local destination; not {source!r}")
+    if body["dst"].lower().startswith("fe80:") and "%" not in body["dst"]:
+        raise usage(f"{body['dst']} is link-local, and needs its device: {body['dst']}%DEV, or -I DEV")
     if "mtu" in options:
         if options["mtu"] not in ("do", "dont"):
             raise usage(f"-M is do or dont, not {options['mtu']!r}")

@@ -73,6 +73,7 @@ def _route_keys(words: list[str]) -> dict[str, Any]:
     at = words.index("nexthop") if "nexthop" in words else len(words)
     onlink, plain = _cut(words[:at], "onlink")
     keys: dict[str, Any] = dict(key_values(_in_words(plain, _OTHER_WORDS), _ADD_KEYS))
+    _zone_as_device(keys)
     numbered(keys, _ROUTE_NUMBERS)
     if onlink:
         keys["onlink"] = True
@@ -81,12 +82,22 @@ def _route_keys(words: list[str]) -> dict[str, Any]:
     return keys
 
 
+def _zone_as_device(keys: dict[str, Any]) -> None:
+    """``via fe80::1%lan`` is ``via fe80::1 dev lan`` (RFC 4007 11.2)."""
+    via, mark, zone = keys.get("via", "").partition("%")
+    if mark and zone and via.lower().startswith("fe80:"):
+        if keys.setdefault("dev", zone) != zone:
+            raise usage(f"the zone of {keys['via']} is {zone!r}, and dev is {keys['dev']!r}")
+        keys["via"] = via
+
+
 def _hops(words: list[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     starts = [at for at, word in enumerate(words) if word == "nexthop"]
     for at, end in zip(starts, [*starts[1:], len(words)], strict=True):
         onlink, plain = _cut(words[at + 1 : end], "onlink")
         hop: dict[str, Any] = dict(key_values(plain, _HOP_KEYS))
+        _zone_as_device(hop)
         numbered(hop, ("weight",), 1, 256)
         if not hop.keys() & {"via", "dev"}:
             raise usage("a nexthop needs via or dev: nexthop via A [dev D] [weight N]")
@@ -97,6 +108,7 @@ def _hops(words: list[str]) -> list[dict[str, Any]]:
 def _delete(arguments: Arguments, kind: str, to: str, words: list[str]) -> int:
     keys: dict[str, Any] = dict(key_values(_in_words(words, _OTHER_WORDS), _DEL_KEYS))
     keys.pop("proto", None)  # ip(8) takes it; here a route that has the rest is the one
+    _zone_as_device(keys)
     numbered(keys, ("metric", "nhid"))
     client = client_of(arguments)
     ns = netns_of(arguments, client)
@@ -210,6 +222,7 @@ def nexthop(arguments: Arguments) -> int:
     blackhole, words = _cut(words, "blackhole")
     onlink, words = _cut(words, "onlink")
     keys: dict[str, Any] = dict(key_values(words, ("id", "via", "dev", "group") if action != "del" else ("id",)))
+    _zone_as_device(keys)
     numbered(keys, ("id",), 1)
     if action in ("del", "replace") and "id" not in keys:
         raise usage(f"nexthop {action} needs its number: id N")

@@ -74,6 +74,9 @@ async def set_sysctl(router: Router, call: Call) -> dict[str, int | str]:
 async def ping(router: Router, call: Call) -> Response:
     """The summary of a series, or with ``Accept: application/x-ndjson`` a line for each reply before it."""
     ns, body = netns_of(router, call), call.body
+    zone = body.dst.partition("%")[2]
+    if zone and not zone.isdecimal():
+        ns.stack.device(zone)  # ENODEV by its name; a socket would find the network unreachable
     replies = ns.ping_results(
         body.dst,
         count=body.count,

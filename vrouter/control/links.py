@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vrouter import records
 from vrouter.control.bodies import given
 from vrouter.control.changing import netns_of, one
+from vrouter.stack.base.addresses import format_mac, parse_mac
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -75,7 +76,7 @@ async def add_fdb(router: Router, call: Call) -> dict[str, Any]:
     """Say at which port a station is."""
     ns, body = netns_of(router, call), call.body
     await ns.add_fdb(body.mac, body.dev, vlan=body.vlan)
-    return one(records.fdb(router, ns.name), mac=body.mac.lower(), dev=body.dev)
+    return one(records.fdb(router, ns.name), mac=format_mac(parse_mac(body.mac)), dev=body.dev)
 
 
 async def del_fdb(router: Router, call: Call) -> None:

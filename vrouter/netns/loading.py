@@ -114,7 +114,7 @@ def _problems(work: RouteLoad, name: str) -> list[Problem]:
     found = [Problem(name, line, 1 if line else 0, "", text[:_SHOWN]) for line, text in work.problems]
     more = work.problem_count - len(found)
     if more:
-        found.append(Problem(name, 1 << 62, 1, "", f"and {more} more lines are wrong"))
+        found[-1].message += f" (and {more} more lines are wrong)"
     return found
 
 
