@@ -5,9 +5,10 @@ Identifiers are those of ``addr_gen_mode``: 0 and 1 the modified EUI-64 of the M
 when there is none: stable over restarts; 3 the same under a key of this run. Reserved identifiers (RFC 5453) are
 passed over. After a conflict the hash of the next count is tried, ``idgen_retries`` times.
 
-`Slaac` keeps the addresses of one device: one for each prefix of 64 bits, at most ``max_addresses``. Lifetimes follow
-RFC 4862 5.5.3 e: who advertises a short one cannot take away in less than two hours what others promised. The caller
-owns the timer: `expire` does what is due, `next_change` says when the next is.
+`Slaac` keeps the addresses of one device: one for each prefix of 64 bits, at most ``max_addresses``. How many
+identifiers were taken is forgotten with the address. Lifetimes follow RFC 4862 5.5.3 e: who advertises a short one
+cannot take away in less than two hours what others promised. The caller owns the timer: `expire` does what is due,
+`next_change` says when the next is.
 
 What is to be done stands in ``ndp.actions`` (``address_add``, ``address_del``, ``state``).
 
@@ -145,6 +146,7 @@ class Slaac:
         for address in self.records():
             if address.valid_until <= now:
                 self._remove(address)
+                self.conflicts.pop(address.address >> ID_BITS << ID_BITS, None)
             else:
                 self._show(address, now)
 
@@ -169,6 +171,7 @@ class Slaac:
         prefix = address.address >> ID_BITS << ID_BITS
         if self.made.get(prefix) == address.address:
             del self.made[prefix]
+            self.conflicts.pop(prefix, None)
 
     def lost(self, address: Address) -> None:
         """Somebody else has an address that was made here: another identifier, if there is one (RFC 7217 6)."""
