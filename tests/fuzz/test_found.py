@@ -14,6 +14,7 @@ from vrouter.stack.device import Device
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.netns import Netns
 from vrouter.testing import frames as make
+from vrouter.testing import frames6 as make6
 
 PEER = b"\x02\x99\0\0\0\2"
 SECOND = 1_000_000_000
@@ -202,4 +203,151 @@ def test_an_address_on_lo_is_a_global_one(stack: Stack, ns: Netns) -> None:
     assert ns.ip4.select_source(ns.lo, 0x7F000009) == 0x7F000001
     ns.add_address("lo", "10.255.0.1/32")
     assert ns.ip4.select_source(ns.devices["e1"], 0xC6336407) == 0x0AFF0001
-    assert [a.scope for a in ns.lo.addresses] == ["host", "global"]
+    assert [a.scope for a in ns.lo.addresses if a.family == 4] == ["host", "global"]
+
+
+# -- IPv6, bridges, groups ---------------------------------------------------------------------------------------------
+
+
+def frames_of(stack: Stack, kind: bytes = b"\x86\xdd") -> list[bytes]:
+    return [bytes(frame) for _, frame in stack.take_egress() if frame[12:14] == kind]
+
+
+def poll(stack: Stack, seconds: int) -> None:
+    """Let time pass until then, second by second."""
+    for second in range(stack.now // SECOND + 1, seconds + 1):
+        stack.poll(second * SECOND)
+
+
+def test_ipv6_on_a_bridge_ends_with_the_mtu_of_its_ports(stack: Stack, ns: Netns) -> None:
+    """RFC 8200 5: a link of less than 1280 bytes has no IPv6, also when it is a bridge whose port became so small."""
+    ns.add_device("br0", kind="bridge")
+    ns.add_device("e1")
+    ns.set_port("e1", bridge="br0")
+    assert ns.devices["br0"].with_ipv6
+    ns.add_address("br0", "fd00::1/64")
+    ns.set_device("e1", mtu=1279)
+    assert ns.devices["br0"].mtu == 1279
+    assert not ns.devices["br0"].with_ipv6
+    assert not any(a.family == 6 for a in ns.devices["br0"].addresses)
+    ns.set_device("e1", mtu=1280)
+    assert ns.devices["br0"].with_ipv6
+
+
+def test_a_router_s_device_takes_its_groups_along(stack: Stack, ns: Netns) -> None:
+    """RFC 4291 2.8: the groups of routers, and of proxied addresses, end where the device does."""
+    ns.sysctl["net.ipv6.conf.all.forwarding"] = 1
+    ns.add_device("e1")
+    ns.add_proxy("e1", "fd00::7")
+    ns.set_device("e1", up=False)
+    stack.remove_device(ns.devices["e1"])
+    assert {dev.name for _, dev in ns.memberships} == {"e0", "lo"}
+
+
+def test_groups_that_an_address_leaves_are_told_without_neighbours(stack: Stack, ns: Netns) -> None:
+    """RFC 3810 5.1: who leaves the group of an address that is taken away says so at once."""
+    ns.add_device("e1")
+    ns.add_address("e1", "fd00::99/64")
+    poll(stack, 20)
+    stack.take_egress()
+    assert ns._neigh6 is None
+    ns.del_address("e1", "fd00::99")
+    assert ns.group_changes == []
+    (report,) = frames_of(stack)
+    assert (report[62], report[70]) == (143, 3)  # a report: I include nobody
+
+
+def test_another_mac_of_a_bridge_is_told_at_once(stack: Stack, ns: Netns) -> None:
+    """IEEE 802.1D-2004 17.18.2: the bridge identifier is part of what is sent; what follows of it is not kept back."""
+    ns.add_device("br0", kind="bridge")
+    ns.add_device("e1")
+    ns.set_port("e1", bridge="br0")
+    ns.set_bridge("br0", stp="rstp")
+    poll(stack, 40)
+    ns.set_device("br0", mac=b"\x02\0\0\0\0\x05")
+    tree = ns.devices["br0"].bridge.stp
+    assert tree.actions == []
+    assert ns.devices["br0"].bridge.actions == []
+
+
+def test_a_mac_that_was_given_up_is_free(stack: Stack, ns: Netns) -> None:
+    """A device that moved keeps its address from others only while it has it."""
+    first = ns.devices["e0"].mac
+    stack.move_device(ns.devices["e0"], ns, "e7")
+    assert ns.add_device("e0").mac != first
+    stack.remove_device(ns.devices["e0"])
+    ns.set_device("e7", mac=b"\x02\0\0\0\0\x05")
+    assert ns.add_device("e0").mac == first
+
+
+def test_a_group_of_interface_scope_goes_by_no_wire(stack: Stack, ns: Netns) -> None:
+    """RFC 4291 2.7: ff01::/16 is for loopback alone, also when the sender names a device."""
+    reader, sender = ns.socket(10), ns.socket(10)
+    poll(stack, 20)
+    reader.bind(("", 7), now=20 * SECOND)
+    index = ns.devices["e0"].ifindex.to_bytes(4, "little")
+    group = (0xFF01 << 112 | 7).to_bytes(16, "big")
+    reader.setsockopt(c.SOL_IPV6, c.IPV6_JOIN_GROUP, group + index, now=20 * SECOND)
+    stack.take_egress()
+    sender.setsockopt(c.SOL_IPV6, c.IPV6_MULTICAST_IF, index, now=20 * SECOND)
+    sender.sendto(b"x", ("ff01::7%e0", 7), now=20 * SECOND)
+    assert frames_of(stack) == []
+    assert reader.recv(9, now=20 * SECOND) == b"x"
+    assert balanced(stack)
+
+
+def test_nothing_is_reported_where_ipv6_has_ended(stack: Stack, ns: Netns) -> None:
+    """RFC 8200 5: a report that was to be repeated is not sent on a link that became too small for IPv6."""
+    ns.add_device("e1")
+    ns.add_address("e1", "fd00::99/64")
+    stack.take_egress()
+    ns.set_device("e1", mtu=600)
+    stack.take_egress()
+    poll(stack, 20)
+    assert [frame for dev, frame in stack.take_egress() if dev.name == "e1" and frame[12:14] == b"\x86\xdd"] == []
+    ns.set_device("e1", mtu=1500)
+    poll(stack, 40)
+    assert frames_of(stack) != []
+
+
+def test_namespaces_that_stand_on_each_other_can_end(stack: Stack, ns: Netns) -> None:
+    """A tag of a device that is itself a tag given by the namespace that ends: each device goes once."""
+    other = stack.add_netns("b", accept_from=["a"])
+    ns.accept_from = frozenset("b")
+    inner = ns.add_ingress("e0", 5, other, "l5")
+    other.add_ingress(inner, 10, ns, "back")
+    stack.remove_netns("a")
+    assert list(other.devices) == ["lo"]
+    assert balanced(stack)
+
+
+def test_prefixes_that_ran_out_leave_no_conflicts_behind(stack: Stack) -> None:
+    """RFC 7217 6: taken identifiers are counted for the prefixes that there are, not for all that ever were told."""
+    ns = stack.add_netns("a")
+    dev = ns.add_device("e0", mac="02:00:00:00:00:01")
+    ns.sysctl["net.ipv6.conf.e0.addr_gen_mode"] = 2
+    ns.sysctl["net.ipv6.conf.e0.dad_transmits"] = 1
+    ns.set_autoconf(dev, True)
+    poll(stack, 20)
+    now = 20 * SECOND
+    for index in range(40):
+        prefix = 0xFD01 << 112 | index << 64
+        told = make6.router_advertisement("fe80::9", "ff02::1", make6.nd_prefix(prefix, valid=30, preferred=30))
+        receive6(dev, make6.ipv6("fe80::9", "ff02::1", 58, told, hop_limit=255), now)
+        (made,) = [a.address for a in dev.addresses if a.address >> 64 << 64 == prefix]
+        group = make6.solicited_node(made)
+        claim = make6.neighbour_solicitation("::", group, made)
+        receive6(dev, make6.ipv6("::", group, 58, claim, hop_limit=255), now)
+        assert len([a for a in dev.addresses if a.origin == "ra"]) == 1
+        now += 40 * SECOND
+        stack.poll(now)
+    host = ns.ndp.hosts.learned(dev)
+    assert host is not None
+    assert host.slaac.made == {}
+    assert host.slaac.conflicts == {}
+
+
+def receive6(dev: Device, packet: bytes, now: int) -> None:
+    """Hand in an IPv6 packet in the frame of its group."""
+    mac = b"\x33\x33" + packet[36:40] if packet[24] == 0xFF else dev.mac
+    dev.ns.stack.receive(dev, make.ethernet(mac, PEER, make.IPV6, packet), now)
