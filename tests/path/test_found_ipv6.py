@@ -237,3 +237,42 @@ def test_a_querier_of_one_vlan_silences_the_bridge_there_alone() -> None:
         assert {frame[12:14].hex() for frame in ten.received} == {"0800"}
         assert {frame[12:14].hex() for frame in twenty.received} == {"0800", "86dd"}
     bed.close()
+
+
+# -- routes that are loaded --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goes", ["moved", "removed", "without IPv6"])
+def test_a_load_brings_no_route_of_a_device_that_left_meanwhile(goes: str) -> None:
+    """RFC 1812 5.3.12.3, and a device's routes go with it: of a load that is put into use piece by piece what is still
+    to come leaves out a device that is gone, be it only in another namespace, which nobody has let this one into."""
+    bed = Bed(ipv6=True)
+    r, other = bed.stack.add_netns("r"), bed.stack.add_netns("other")
+    a, b = bed.station(r, "a"), bed.station(r, "b")
+    bed.run_for(5)
+    many = bed.stack.namespaces["r"].load_routes(
+        f"route add 2001:db8:{n:x}::/48 via fe80::1 dev a" for n in range(2500)
+    )
+    while not many.step():
+        pass
+    load = r.load_routes(
+        f"route add 2001:db9:{n:x}::/48 "
+        + ("via fe80::2 dev b", "nexthop via fe80::2 dev b nexthop via fe80::1 dev a")[n & 1]
+        for n in range(5000)
+    )
+    while not load.applied:
+        load.step()
+    load.step()
+    if goes == "moved":
+        bed.stack.move_device(b.dev, other, now=bed.now)
+    elif goes == "removed":
+        bed.stack.remove_device(b.dev, now=bed.now)
+    else:
+        r.sysctl["net.ipv6.conf.b.disable_ipv6"] = 1
+    while not load.step():
+        pass
+    routes = [route for _, _, route in r.ip6.main if route.proto == "static"]
+    assert all(route.dev is a.dev for route in routes if route.nexthops is None)
+    assert len(routes) == 2500 + 2500, "those with another next hop are there"
+    assert {hop.dev.name for route in routes if route.nexthops for hop in route.nexthops.hops} == {"a"}
+    bed.close()

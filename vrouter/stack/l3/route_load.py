@@ -267,9 +267,14 @@ class RouteLoad:
         self._phase = self._release
 
     def _merge(self, budget: int) -> bool:
+        if self.ns.closing:
+            self._merging.clear()
+            return self._abandon()
         while self._merging:
             staged, entries = self._merging[-1]
-            piece = list(islice(entries, budget))
+            whole = list(islice(entries, budget))
+            lost = {route for route in {entry[2] for entry in whole} if not self._leads_on(route)}
+            piece = [entry for entry in whole if entry[2] not in lost] if lost else whole
             live = self.ns.ip(staged.family).table(staged.number)
             gone = self._make_room(staged, live, piece) if staged.replaced else []
             refused = {at for at, _ in live.load(piece)}
@@ -278,12 +283,26 @@ class RouteLoad:
                     route.crossing.routes += 1
             for entry in gone:
                 self.ns.unlinked(entry)
-            if len(piece) == budget:
+            if len(whole) == budget:
                 return False
             self._leaving.append(staged.fib)
             self._merging.pop()
         self._phase = self._release
         return False
+
+    def _leads_on(self, route: Route) -> bool:
+        """Whether a route that waited may still come into use: one by a device that left meanwhile would have left with
+        it. Of several next hops those are left that are there."""
+        hops = route.nexthops
+        if hops is not None and not route.nhid:  # (a next-hop object's follow that)
+            for hop in list(hops.hops):
+                if hop.dev is not None and not self.ns.leads_by(route.family, hop.dev):
+                    hops.forget(hop.dev)
+        try:
+            self.ns.check_route(route)
+        except OSError:
+            return False
+        return True
 
     @staticmethod
     def _make_room(staged: _Staged, live: Fib, piece: list[Entry]) -> list[Entry]:

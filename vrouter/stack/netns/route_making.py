@@ -144,12 +144,16 @@ class RouteMaking(Tables):
     def check_route(self, route: Route) -> None:
         """Whether `route`, made some time ago, may still be put into a table; OSError when not."""
         for hop in (route,) if route.nexthops is None else route.nexthops.hops:
-            if hop.dev is not None and self.devices.get(hop.dev.name) is not hop.dev:
-                raise OSError(errno.ENODEV, f"device {hop.dev.name!r} is gone")
+            if hop.dev is not None and not self.leads_by(route.family, hop.dev):
+                raise OSError(errno.ENODEV, f"device {hop.dev.name!r} is gone, or its IPv6 is")
         if route.nexthops is not None and not route.nexthops.hops:
             raise OSError(errno.ENOENT, f"nexthop {route.nhid} is gone")
         if route.src and not self.ip(route.family).holders(route.src):
             raise OSError(errno.EINVAL, f"address {addr.format_address(route.src, route.family)} is gone")
+
+    def leads_by(self, family: int, dev: Device) -> bool:
+        """Whether a route of `family` may leave by `dev`: it is here, and for IPv6 has that."""
+        return self.devices.get(dev.name) is dev and (family == addr.V4 or dev.with_ipv6)
 
     def place_of(self, prefix: int, length: int, route: Route) -> int:
         """`prefix` as a key of the route's table: that of a link has the zone of its device (RFC 4007 6)."""
