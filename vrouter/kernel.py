@@ -227,8 +227,12 @@ def _add_address(iproute: Any, index: int, address: Address) -> bool:
             request["flags"] = _IFA_F_NODAD  # whoever waits for the router may use it at once
         iproute.addr("add", **request)
     except Exception as error:
+        code = getattr(error, "code", 0)
+        if code == errno.EACCES and address.version == _V6:  # not EPERM, which is a missing privilege
+            text = "IPv6 is disabled on the kernel's end (net.ipv6.conf.*.disable_ipv6 = 1)"
+            raise OSError(errno.EADDRNOTAVAIL, text) from error
         # EEXIST is about this very link; it has the address already.
-        if getattr(error, "code", 0) != errno.EEXIST:
+        if code != errno.EEXIST:
             raise
         return False
     return True

@@ -469,6 +469,22 @@ def test_kernel_errors_come_with_the_kernel_s_text(open_tap: Opener) -> None:
     assert caught.value.errno == errno.EINVAL
 
 
+def test_ipv6_that_is_disabled_is_no_missing_privilege(open_tap: Opener, new_name: Callable[[], str]) -> None:
+    """Where `disable_ipv6` is set, as in many containers, an IPv6 address is refused in these words."""
+    tap, netns = open_tap(), new_name()
+    subprocess.run(["ip", "netns", "add", netns], check=True)
+    try:
+        write = ["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]
+        subprocess.run(["ip", "netns", "exec", netns, *write], check=True)
+        settings = HostConfig(netns=netns, addresses=(ipaddress.IPv6Interface("fd00:1::2/64"),))
+        with pytest.raises(OSError, match=r"address fd00:1::2/64: IPv6 is disabled on the kernel's end") as raised:
+            setup_host_end(tap.ifname, settings, mtu=1500, group=0)
+        assert not isinstance(raised.value, PrivilegeError)
+        assert raised.value.errno == errno.EADDRNOTAVAIL
+    finally:
+        subprocess.run(["ip", "netns", "del", netns], check=True)
+
+
 def test_many_links_are_listed_whole(inside: Inside) -> None:
     """A dump that comes in several datagrams is put together."""
 
