@@ -101,10 +101,10 @@ _WEIGHTED = (
     ("carrier", 8),
     ("add_address", 22),
     ("del_address", 9),
-    ("route", 22),
+    ("route", 26),
     ("del_route", 9),
     ("get_route", 4),
-    ("rule", 6),
+    ("rule", 10),
     ("nexthop", 8),
     ("load", 3),
     ("step_load", 8),
@@ -126,6 +126,11 @@ _WEIGHTED = (
     ("capture", 3),
     ("captured", 5),
 )
+
+
+def a_bits(family: int) -> int:
+    """The width of an address."""
+    return 32 if family == 4 else 128
 
 
 class Administrator:
@@ -240,6 +245,16 @@ class Administrator:
         if six:
             via = rng.choice((f"fd00:0:0:{third}::{last:x}", f"fe80::{last:x}"))
         hop: dict[str, Any] = {"via": via, "dev": self.device(ns)}
+        space = self.world.stack.namespaces.get(ns)
+        roll = rng.random()
+        if roll < 0.6 and space is not None:  # somebody on a link that there is
+            held = [(dev, a) for dev in space.devices.values() for a in dev.addresses if a.family == (6 if six else 4)]
+            held = [(dev, a) for dev, a in held if dev.kind != "lo" and a.length < a_bits(a.family) - 2]
+            if held:
+                dev, a = rng.choice(held)
+                host = (1 << a_bits(a.family) - a.length) - 1
+                near = a.address & ~host | rng.choice((2, 3, 5, 9)) & host
+                return {"via": format_address(near, a.family), "dev": dev.name}
         roll = rng.random()
         if roll < 0.2:
             del hop["via"]
@@ -386,6 +401,7 @@ class Administrator:
             ("flood", (True, False)),
             ("mcast_router", (True, False)),
             ("storm", (None, {"broadcast": 1}, {"multicast": 3, "unknown": 0})),
+            ("storm", ({"broadcast": 0, "multicast": 1, "unknown": 1},)),
             ("pvid", (0, 1, 5, 10)),
             ("untagged", ([1], [5, 10], [])),
             ("tagged", ([10, 20], [5], [])),

@@ -50,8 +50,8 @@ class Forge:
         self.captures = captures
         self.idents = [1]  # of ping sockets
         self.ports = list(PORTS)  # that sockets are bound to, and others
-        self.six = Forge6(rng, self.ports, self.idents)
         self.link = ForgeLink(rng)
+        self.six = Forge6(rng, self.link, self.ports, self.idents)
 
     def know(self, ports: list[int], idents: list[int]) -> None:
         """Which ports and identifiers sockets are bound to."""
@@ -115,6 +115,9 @@ class Forge:
             return self._arp(port)
         if roll < 0.16:
             return self._ether(port, self.link.igmp(port))
+        if roll < 0.175:
+            packet = make.ipv4_udp(self._source(port), 0xE00000FB, 5353, 5353, self.link.dns(), ttl=255)
+            return self._ether(port, packet)
         if roll < 0.6:
             return self._framed6(port, self.six.packet(port))
         return self._ether(port, self._packet(port))

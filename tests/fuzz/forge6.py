@@ -14,6 +14,7 @@ from vrouter.testing.octets import ip6_int
 
 if TYPE_CHECKING:
     from tests.fuzz.forge import Port
+    from tests.fuzz.forge_link import ForgeLink
 
 LINK_LOCAL = 0xFE80 << 112
 ALL_NODES, ALL_ROUTERS, ALL_MLD = 0xFF02 << 112 | 1, 0xFF02 << 112 | 2, 0xFF02 << 112 | 0x16
@@ -22,14 +23,15 @@ SPECIAL6 = (0, 1, 0xFFFF << 32 | 0x0A000001, 0x2001 << 112, (1 << 128) - 1, 0xFE
 ROUTER_ALERT = make6.option(5, b"\0\0")
 LIFETIMES = (0, 1, 30, 1800, 7200, 86400, 0xFFFFFFFF)
 _ERRORS6 = ((1, 0), (1, 1), (1, 3), (1, 4), (1, 6), (2, 0), (2, 0), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2))
-_WEIGHTED = (("udp", 30), ("echo", 14), ("error", 12), ("ndp", 50), ("mld", 18), ("other", 4))
+_WEIGHTED = (("udp", 30), ("mdns", 3), ("echo", 14), ("error", 12), ("ndp", 50), ("mld", 18), ("other", 4))
 
 
 class Forge6:
     """Makes IPv6 packets for a port; chance comes from `rng`, the ports of sockets from whoever made it."""
 
-    def __init__(self, rng: Random, ports: list[int], idents: list[int]) -> None:
+    def __init__(self, rng: Random, link: ForgeLink, ports: list[int], idents: list[int]) -> None:
         self.rng = rng
+        self.link = link
         self.ports = ports
         self.idents = idents
 
@@ -80,6 +82,9 @@ class Forge6:
             return self.ndp(port)
         if kind == "mld":
             return self.mld(port)
+        if kind == "mdns":
+            src, dst = self.rng.choice((self.station(), self.source(port))), 0xFF02 << 112 | 0xFB
+            return make.ipv6_udp(src, dst, 5353, 5353, self.link.dns(), hop_limit=255)
         src, dst = self.source(port), self.target(port)
         proto, segment = self.segment(kind, src, dst)
         proto, segment = self.chained(proto, segment, dst)

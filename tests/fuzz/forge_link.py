@@ -106,6 +106,19 @@ class ForgeLink:
         dst = rng.choice((b"\xff" * 6, port.mac, b"\x02\x97\0\0\0\1"))
         return [dst + b"\x02\x96" + pack("!I", start + i) + b"\x90\0" + bytes(46) for i in range(count)]
 
+    # -- multicast DNS ------------------------------------------------------------------------------------------------
+
+    def dns(self) -> bytes:
+        """A message of DNS, nearly right: names, pointers, the bit that asks for a unicast answer."""
+        rng = self.rng
+        names = (b"\5_http\4_tcp\5local\0", b"\xc0\x0c", b"\x3fx", b"\x80", b"\1a" * 40 + b"\0", b"\0")
+        questions = [
+            rng.choice(names) + pack("!HH", 12, rng.choice((1, 0x8001))) for _ in range(rng.choice((1, 1, 2, 70)))
+        ]
+        count = rng.choice((len(questions), 0, 1, 65535))
+        head = pack("!HHHHHH", 0, rng.choice((0, 0, 0x8400)), count, 0, 0, 0)
+        return (head + b"".join(questions))[: rng.choice((9000, 9000, 9000, 12, 11, 20))]
+
     # -- IGMP ---------------------------------------------------------------------------------------------------------
 
     def igmp(self, port: Port) -> bytes:

@@ -44,6 +44,8 @@ def upper6(packet: bytes | bytearray) -> tuple[int, int]:
     for _ in range(_CHAIN):
         if proto not in (HOPOPTS, ROUTING, DSTOPTS) or len(packet) < at + 8:
             break
+        if proto == HOPOPTS and at != 40:
+            break  # RFC 8200 4.1: nobody knows it there
         proto, at = packet[at], at + 8 + packet[at + 1] * 8
     return proto, at
 

@@ -169,7 +169,7 @@ class Script:
             return self._frames()
         if roll < 0.74:
             return self._time()
-        if roll < 0.92:
+        if roll < 0.88:
             return [self._sockets()]
         return [self.administrator.choose()]
 

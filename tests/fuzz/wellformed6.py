@@ -152,5 +152,5 @@ class Witness6:
         assert not to_group or segment[0] == _TOO_BIG or segment[:2] == bytes((_PARAMETER, 2)), "an error about a group"
         proto, at = upper6(quoted)
         if proto == ICMPV6 and len(quoted) > at:
-            assert quoted[at] >= 128, "an error about an error"
+            assert quoted[at] >= 128, f"an error about an error: {packet.hex()}"
             assert quoted[at] != _REDIRECT, "an error about a redirect"
