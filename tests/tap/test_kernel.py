@@ -478,7 +478,7 @@ def test_ipv6_that_is_disabled_is_no_missing_privilege(open_tap: Opener, new_nam
         subprocess.run(["ip", "netns", "exec", netns, *write], check=True)
         settings = HostConfig(netns=netns, addresses=(ipaddress.IPv6Interface("fd00:1::2/64"),))
         with pytest.raises(OSError, match=r"address fd00:1::2/64: IPv6 is disabled on the kernel's end") as raised:
-            setup_host_end(tap.ifname, settings, mtu=1500, group=0)
+            setup_host_end(tap.ifname, settings, mtu=1500, group=new_group())
         assert not isinstance(raised.value, PrivilegeError)
         assert raised.value.errno == errno.EADDRNOTAVAIL
     finally:
