@@ -7,6 +7,7 @@ import pytest
 
 from tests.path.bed import Bed, Station
 from vrouter.stack.base.addresses import format_ipv6, parse_ipv6
+from vrouter.stack.device import Address
 from vrouter.stack.netns import Netns
 from vrouter.testing import frames, frames6
 
@@ -276,3 +277,45 @@ def test_a_load_brings_no_route_of_a_device_that_left_meanwhile(goes: str) -> No
     assert len(routes) == 2500 + 2500, "those with another next hop are there"
     assert {hop.dev.name for route in routes if route.nexthops for hop in route.nexthops.hops} == {"a"}
     bed.close()
+
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_is_chosen_without_asking_devices_that_have_none(two: Two) -> None:
+    """RFC 6724 5: an error that leaves by a device with nothing but a link-local address has the one address of the
+    router that reaches farther, and only that one is looked at, however many devices have no such address."""
+    asked: list[str] = []
+
+    class Watched(list[Address]):
+        def __init__(self, name: str, held: list[Address]) -> None:
+            super().__init__(held)
+            self.name = name
+
+        def __iter__(self) -> Iterator[Address]:
+            asked.append(self.name)
+            return super().__iter__()
+
+    for n in range(5):
+        two.r.add_device(f"v{n}", kind="vlan", parent="b", vid=n + 1, now=two.bed.now)
+    two.bed.run_for(5)
+    for dev in two.r.devices.values():
+        dev.addresses = Watched(dev.name, dev.addresses)
+    assert two.r.ip6.select_source(two.b.dev, parse_ipv6("2001:db8:9::9")) == parse_ipv6("2001:db8:1::1")
+    assert asked == ["b"]
+
+
+@pytest.mark.parametrize("state", ["preferred", "deprecated"])
+def test_sources_of_all_scopes(two: Two, state: str) -> None:
+    """RFC 6724 5, rules 2 and 3: to a global destination a site-local source goes before a link-local one, and a
+    global one before both, also when that is deprecated."""
+    ip, b, far = two.r.ip6, two.b.dev, parse_ipv6("2001:db8:9::9")
+    (old,) = ip.held(two.lan.dev, parse_ipv6("2001:db8:1::1"))
+    old.state = state
+    two.r.add_address("lan", "fec0::1/64", now=two.bed.now)
+    two.bed.run_for(5)
+    assert ip.select_source(b, far) == parse_ipv6("2001:db8:1::1")
+    two.r.del_address("lan", "2001:db8:1::1/64", now=two.bed.now)
+    assert ip.select_source(b, far) == parse_ipv6("fec0::1")
+    two.r.del_address("lan", "fec0::1/64", now=two.bed.now)
+    assert ip.select_source(b, far) == b.addresses[0].address

@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from vrouter.stack.base.addresses import V6, parse_ipv6, parse_mac, scoped
+from vrouter.stack.base.addresses import SCOPE_LINK, V6, parse_ipv6, parse_mac, scope6, scoped
 from vrouter.stack.base.counters import new_stats
 from vrouter.stack.base.packet import Packet
 from vrouter.stack.base.rng import Rng
@@ -59,6 +59,9 @@ class Ip:
 
     def select_source(self, dev: Device, dst: int) -> int:
         return select_source6(self, dev, dst)
+
+    def far_sources(self) -> list[Address]:
+        return [a for dev in self.ns.devices.values() for a in dev.addresses if scope6(a.address) > SCOPE_LINK]
 
     def note_answer(self, dst: int) -> None:
         self.answered.append(dst)

@@ -214,6 +214,10 @@ class IpState(RoutingTables):
                 return a.address
         return 0
 
+    def far_sources(self) -> list[Address]:
+        """The addresses of all devices that mean something beyond their link, in use or about to be."""
+        return [a for _, _, a in self._sources.get((None, 0, 0), ())]
+
     # -- addresses ------------------------------------------------------------------------------------------------
 
     def add_address(self, dev: Device, address: int, length: int) -> Address:
@@ -375,7 +379,7 @@ class IpState(RoutingTables):
         keys: list[tuple[Device | None, int, int]] = [(a.dev, a.address & bits, bits)]
         if a.scope != "host":
             keys.append((a.dev, 0, 0))
-        if a.scope == "global":
+        if a.scope == "global" or a.scope == "site":
             keys.append((None, 0, 0))
         return keys
 

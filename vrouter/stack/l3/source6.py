@@ -9,7 +9,8 @@ never be seen on a link (RFC 4291 2.5.3). Of two candidates that no rule tells a
 
 Rules 4 (home addresses), 5.5 (prefixes of the next hop) and 7 (temporary addresses) have no matter here: no address is
 one of these. The candidates of other devices are looked at only when rules 1 to 3 leave them a chance against those of
-the outgoing one, which rule 5 prefers; so the usual choice is among the few addresses of one device.
+the outgoing one, which rule 5 prefers; so the usual choice is among the few addresses of one device. Link-local ones of
+other devices have such a chance only where there is nothing else.
 
 Deviation: RFC 8504 6.6 recommends rule 5.5 as RFC 8028 has it: who advertised a prefix is not remembered.
 
@@ -92,9 +93,11 @@ def select_source6(ip: IpState, dev: Device | None, dst: int, policy: PolicyTabl
             return best.address  # another device's is no better by rules 2 and 3, and loses by rule 5
     elif dst_scope < SCOPE_GLOBAL:
         return 0  # what means something on one link only does not leave the namespace
-    for other in ip.ns.devices.values():
-        if other is not dev and other.addresses:
-            best, best_rank = _best(other.addresses, dev, dst, dst_scope, label, policy, best, best_rank)
+    best, best_rank = _best(ip.far_sources(), dev, dst, dst_scope, label, policy, best, best_rank)
+    if best is None or (best.state == "deprecated" and scope6(best.address) == SCOPE_LINK):
+        for other in ip.ns.devices.values():  # there is nothing but link-local ones
+            if other is not dev and other.addresses:
+                best, best_rank = _best(other.addresses, dev, dst, dst_scope, label, policy, best, best_rank)
     return 0 if best is None else best.address
 
 
