@@ -16,8 +16,8 @@ import errno
 from cpython.list cimport PyList_GET_ITEM
 from cpython.long cimport PyLong_AsUnsignedLongLong
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memset
 
 cdef extern from *:
@@ -32,7 +32,9 @@ cdef enum:
     FURTHER = 0xFFFFFFFF
     MANY = 4096  # slots in one table, before they are spread
     BUCKETS = 4096
+    PIECE = 4096
     PART_BITS = 3  # of a block, by these bits behind the top
+    LOOKS = 32  # at a slot take as long as a change of one
 
 cdef struct Slot:
     uint64_t prefix  # its first bits, from the top down
@@ -192,6 +194,8 @@ cdef class Lpm:
     cdef dict _wide  # key -> number, as in lpm
     cdef tuple _wide_shifts  # of those longer than 64 bits without a zone
     cdef tuple _zoned_shifts
+    cdef int _sweep_shard  # where `sweep` goes on: -1 is _tops
+    cdef uint32_t _sweep_at
 
     def __cinit__(self, int bits, list ways):
         self._bits = bits
@@ -209,6 +213,7 @@ cdef class Lpm:
         if self._shards == NULL:
             raise MemoryError
         self._shard_count = 1
+        self._sweep_shard = -1
 
     def __dealloc__(self):
         cdef int n
@@ -601,22 +606,31 @@ cdef class Lpm:
         if self._locate(prefix, length, &first) == 0:
             h = _hash(first, length + 1)
             shard = self._shard(h, length)
-            _drop(shard, _seek(shard, h, first, length + 1))
-            self._counts[length] -= 1
-            if length > self._top_bits:
-                self._leave_parts(first, length)
-                if self._leaves != NULL:
-                    self._leave_leaf(first, length)
-            elif length and not self._counts[length]:
-                self._short &= ~(<uint64_t>1 << (length - 1))
+            self._delete(shard, _seek(shard, h, first, length + 1))
             return
         del self._wide[(prefix + self._marker) >> (self._bits - length)]
         if not len(self._wide) & (len(self._wide) - 1):
-            shifts = [{}, {}]
-            for key in self._wide:
-                shift = self._width + 1 - key.bit_length()
-                shifts[(key << shift) - self._marker >> 128 != 0][shift] = None
-            self._wide_shifts, self._zoned_shifts = (tuple(sorted(some)) for some in shifts)
+            self._review_wide()
+
+    cdef int _delete(self, Shard* shard, Slot* slot) except -1:
+        cdef uint64_t first = slot.prefix
+        cdef int length = <int>slot.tag - 1
+        _drop(shard, slot)
+        self._counts[length] -= 1
+        if length > self._top_bits:
+            self._leave_parts(first, length)
+            if self._leaves != NULL:
+                self._leave_leaf(first, length)
+        elif length and not self._counts[length]:
+            self._short &= ~(<uint64_t>1 << (length - 1))
+        return 0
+
+    cdef _review_wide(self):
+        shifts = [{}, {}]
+        for key in self._wide:
+            shift = self._width + 1 - key.bit_length()
+            shifts[(key << shift) - self._marker >> 128 != 0][shift] = None
+        self._wide_shifts, self._zoned_shifts = (tuple(sorted(some)) for some in shifts)
 
     # -- all of it ------------------------------------------------------------------------------------------------
 
@@ -643,14 +657,17 @@ cdef class Lpm:
         return self._bits - shift, (key << shift) - self._marker
 
     def _sorted(self, int length):
-        """The prefixes of one length in order, piece by piece: put into buckets by their first bits now, and each
-        bucket sorted when it is its turn."""
+        """The prefixes of one length in order, piece by piece: put into buckets now, by the first bits in which they
+        differ, and each bucket sorted when it is its turn."""
         cdef uint64_t* found
         cdef uint64_t starts[BUCKETS + 1]
         cdef uint64_t count = self._counts[length]
         cdef uint64_t start
+        cdef uint64_t some = 0
+        cdef uint64_t every = ~<uint64_t>0
         cdef uint32_t at
         cdef int n
+        cdef int low = 0
         cdef Shard* shard
         cdef Slot* slot
         buffer = bytearray(8 * count)
@@ -660,7 +677,15 @@ cdef class Lpm:
             shard = &self._tops if n < 0 else &self._shards[n]
             for at in range(shard.mask + 1 if shard.used else 0):
                 if shard.slots[at].tag == <uint32_t>length + 1:
-                    starts[(shard.slots[at].prefix >> 52) + 1] += 1
+                    some |= shard.slots[at].prefix
+                    every &= shard.slots[at].prefix
+        while some >> low and (some ^ every) >> low >= BUCKETS:  # the first bits that are not the same in all
+            low += 1
+        for n in range(-1, self._shard_count):
+            shard = &self._tops if n < 0 else &self._shards[n]
+            for at in range(shard.mask + 1 if shard.used else 0):
+                if shard.slots[at].tag == <uint32_t>length + 1:
+                    starts[(shard.slots[at].prefix >> low & BUCKETS - 1) + 1] += 1
         for n in range(BUCKETS):
             starts[n + 1] += starts[n]
         bounds = [starts[n] for n in range(BUCKETS + 1)]
@@ -669,7 +694,7 @@ cdef class Lpm:
             for at in range(shard.mask + 1 if shard.used else 0):
                 slot = &shard.slots[at]
                 if slot.tag == <uint32_t>length + 1:
-                    start = slot.prefix >> 52
+                    start = slot.prefix >> low & BUCKETS - 1
                     found[starts[start]] = slot.prefix
                     starts[start] += 1
         return _buckets(buffer, bounds, self._spare, self._bits - 64 + self._spare)
@@ -696,6 +721,52 @@ cdef class Lpm:
     cdef object _whole(self, uint64_t first):
         return first >> self._spare if self._spare else <object>first << 64
 
+    def sweep(self, numbers, budget):
+        cdef bytearray wanted = bytearray(len(self._ways) + 1)
+        cdef bytearray counts = bytearray(4 * len(wanted))
+        cdef uint32_t* gone = <uint32_t*><char*>counts
+        cdef uint32_t at
+        cdef Shard* shard
+        cdef Slot* slot
+        cdef int64_t left = budget * LOOKS
+        for number in numbers:
+            wanted[<uint32_t>number] = 1
+        if self._sweep_shard < 0 and not self._sweep_at and self._wide:
+            dead = [key for key, number in self._wide.items() if wanted[number]]
+            for key in dead:
+                at = self._wide.pop(key)
+                gone[at] += 1
+            if dead:
+                self._review_wide()
+            left -= len(self._wide) + LOOKS * len(dead)
+        while left > 0:
+            shard = &self._tops if self._sweep_shard < 0 else &self._shards[self._sweep_shard]
+            while left > 0 and shard.slots != NULL and self._sweep_at <= shard.mask:
+                slot = &shard.slots[self._sweep_at]
+                left -= 1
+                if slot.tag and wanted[slot.number]:
+                    gone[slot.number] += 1
+                    left -= LOOKS
+                    self._delete(shard, slot)  # another one may be in its place now
+                else:
+                    self._sweep_at += 1
+            if shard.slots != NULL and self._sweep_at <= shard.mask:
+                break
+            if not shard.used and self._sweep_shard >= 0:
+                free(shard.slots)
+                shard.slots, shard.mask = NULL, 0
+            self._sweep_at = 0
+            self._sweep_shard += 1
+            if self._sweep_shard == self._shard_count:
+                self._sweep_shard = -1
+                break
+        found = {}
+        for number in numbers:
+            at = number
+            if gone[at]:
+                found[number] = gone[at]
+        return found
+
     def shrink(self, count):
         cdef int n
         cdef uint32_t at
@@ -705,7 +776,7 @@ cdef class Lpm:
         self._wide_shifts = self._zoned_shifts = ()
         for n in range(-1, self._shard_count):
             shard = &self._tops if n < 0 else &self._shards[n]
-            if not shard.used:
+            if shard.slots == NULL:
                 continue
             if count <= 0:
                 return False
@@ -724,7 +795,20 @@ cdef class Lpm:
 
 
 def _buckets(buffer, bounds, spare, shift):
+    """The prefixes of `buffer` in order, in lists: a table's first bits may all be the same, so a bucket may hold most
+    of it; it is sorted in place, and told in pieces."""
     prefixes = memoryview(buffer).cast("Q")
     for start, end in zip(bounds, bounds[1:]):
-        if end > start:
-            yield [first >> spare << shift for first in sorted(prefixes[start:end])]
+        _sort(buffer, start, end)
+        for at in range(start, end, PIECE):
+            yield [first >> spare << shift for first in prefixes[at : min(at + PIECE, end)]]
+
+
+cdef _sort(bytearray buffer, uint64_t start, uint64_t end):
+    qsort(<uint64_t*><char*>buffer + start, end - start, sizeof(uint64_t), _order)
+
+
+cdef int _order(const void* one, const void* other) noexcept nogil:
+    cdef uint64_t a = (<const uint64_t*>one)[0]
+    cdef uint64_t b = (<const uint64_t*>other)[0]
+    return (a > b) - (a < b)
