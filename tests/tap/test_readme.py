@@ -22,7 +22,7 @@ __all__ = ["deploy", "lab"]  # fixtures
 pytestmark = [pytest.mark.tap, pytest.mark.tools("ip", "ping", "curl", "awk")]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RUN = re.compile(r"sudo vrouter run configs/(\S+)")
+RUN = re.compile(r"vrouter run configs/(\S+)")
 ECHO = """
 import socket, sys
 with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
