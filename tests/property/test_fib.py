@@ -1,5 +1,6 @@
 """The routing table beside a slow, obvious twin: for both families, interpreted and compiled."""
 
+from collections import Counter
 from random import Random
 from types import SimpleNamespace
 
@@ -39,6 +40,7 @@ def steps(addresses: st.SearchStrategy[int], lengths: list[int]) -> st.SearchStr
             st.tuples(st.just("remove"), addresses, length, st.one_of(st.none(), st.integers(0, 2)), DEVICES),
             st.tuples(st.just("flush"), st.integers(0, 2)),
             st.tuples(st.just("unsource"), st.integers(1, 2)),
+            st.tuples(st.just("sweep"), st.integers(1, 3)),
             st.tuples(st.just("toggle"), st.integers(0, 2)),
             st.tuples(st.just("lookup"), addresses),
         ),
@@ -83,9 +85,9 @@ class Twin:
                 return route
         return None
 
-    def drop(self, gone: list[Entry]) -> list[Entry]:
+    def drop(self, gone: list[Entry]) -> dict[Route, int]:
         self.entries = [entry for entry in self.entries if entry not in gone]
-        return gone
+        return Counter(route for _, _, route in gone)
 
     def listed(self) -> list[Entry]:
         return sorted(self.entries, key=lambda entry: (entry[1], entry[0], entry[2].metric))
@@ -126,10 +128,13 @@ def check(bits: int, index: type[Lpm], todo: list[tuple[object, ...]], probes: l
         elif what == "flush":
             dev = devices[rest[0]]
             assert routes.remove_device(dev) == twin.drop([entry for entry in twin.listed() if entry[2].dev is dev])
+            assert len(list(routes)) == len(twin.entries)
         elif what == "unsource":
             gone = [entry for entry in twin.listed() if entry[2].src == rest[0]]
-            assert routes.has_source(rest[0]) == bool(gone)
-            assert routes.remove_source(rest[0]) == twin.drop(gone)
+            assert routes.sourced(rest[0]) == {entry[2] for entry in gone}
+            assert routes.purge(routes.sourced(rest[0])) == twin.drop(gone)
+        elif what == "sweep":
+            routes.sweep(rest[0])
         elif what == "toggle":
             devices[rest[0]].up = not devices[rest[0]].up
             devices[rest[0]].refresh()
@@ -144,7 +149,13 @@ def check(bits: int, index: type[Lpm], todo: list[tuple[object, ...]], probes: l
             assert routes.lookup_via(dst, dev) is twin.lookup(dst, dev)
     # What nothing uses any more is not kept.
     assert set(routes._routes) == {route for _, _, route in twin.entries}
+    for _ in range(100):
+        if routes.sweep(10):
+            break
+    assert routes.sweep(0)
     assert sum(routes._uses) == len({entry[:2] for entry in twin.entries}) == len(routes._index)
+    assert list(routes) == twin.listed()
+    assert sum(map(bool, routes._ways)) + len(routes._free) == len(routes._ways)
 
 
 @both_twins
@@ -198,6 +209,29 @@ def test_a_table_of_many_prefixes_answers_as_a_dictionary(index: type[Lpm]) -> N
         assert sorted(table.find({7, 8})) == sorted(
             (prefix, length, number) for (length, prefix), number in twin.items() if number in (7, 8)
         )
+        for prefix, length in rng.sample(drawn, 3000):
+            dst = prefix | rng.getrandbits(bits - length)
+            found = None
+            for longest in range(bits, -1, -1):
+                number = twin.get((longest, dst >> bits - longest << bits - longest))
+                if number is not None:
+                    found = ways[number][0]
+                    break
+            assert table.lookup(dst) is found
+        dead = set(range(0, 300, 2))
+        gone = Counter(number for number in twin.values() if number in dead)
+        for number in dead:
+            ways[number] = ()
+        while gone:
+            gone -= Counter(table.sweep(gone, 500))
+            rest = next(((length, prefix) for (length, prefix), number in twin.items() if number % 2), None)
+            if rest is not None and len(gone) % 3:  # what is behind moves up, or is not there any more
+                table.delete(rest[1], rest[0])
+                del twin[rest]
+        twin = {place: number for place, number in twin.items() if number % 2}
+        assert [(length, prefix, number) for prefix, length, number in table] == [
+            (*key, number) for key, number in sorted(twin.items())
+        ]
         for prefix, length in rng.sample(drawn, 3000):
             dst = prefix | rng.getrandbits(bits - length)
             found = None

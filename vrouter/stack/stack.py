@@ -23,6 +23,7 @@ from vrouter.stack.crossing import Crossing, veth_record
 from vrouter.stack.device import STACKED_KINDS, Device
 from vrouter.stack.l2.ndp import NDP_TIMERS
 from vrouter.stack.l3.multicast.groups import MULTICAST_TIMERS
+from vrouter.stack.l3.sweep import Sweeper
 from vrouter.stack.netns import Netns
 from vrouter.stack.pipeline import Pipeline
 
@@ -59,6 +60,7 @@ class Stack:
         "pipeline",
         "ready",
         "rng",
+        "sweeper",
         "timers",
         "unmapped",
     )
@@ -79,7 +81,9 @@ class Stack:
         self._movers: dict[bytes, Device] = {}  # devices that changed place or name, by MAC
         self._subsystems: list[tuple[Callable[[Netns], None], Callable[[Netns], None]]] = []
         self.pipeline = Pipeline(self)
-        self._timer_dispatch: dict[int, Callable[[Any, int], Netns]] = {
+        self.sweeper = Sweeper(self)
+        self._timer_dispatch: dict[int, Callable[[Any, int], Netns | None]] = {
+            TimerKind.SWEEP: _sweep_due,
             TimerKind.NEIGH: _neigh_due,
             TimerKind.NEIGH_GC: _neigh_gc_due,
             TimerKind.REASSEMBLY: _reassembly_due,
@@ -300,6 +304,8 @@ class Stack:
             if timer is None:
                 return
             ns = self._timer_dispatch[timer.kind](timer.owner, now)
+            if ns is None:
+                continue
             self.pipeline.settle(ns, now)
             self.pipeline.run(now)
 
@@ -430,6 +436,10 @@ def _stp_tick_due(bridge: Bridge, now: int) -> Netns:
 def _snooping_due(bridge: Bridge, now: int) -> Netns:
     bridge.snoop(now)
     return bridge.dev.ns
+
+
+def _sweep_due(sweeper: Sweeper, now: int) -> None:
+    sweeper.timer_fired(now)
 
 
 def _acd_due(address: Address, now: int) -> Netns:

@@ -276,10 +276,10 @@ def test_remove_device_takes_all_of_its_routes(index: type[Lpm]) -> None:
     go = [entry("10.0.0.0/8", dev=lan), entry("10.0.0.0/8", dev=lan, metric=5), entry("10.1.0.0/16", dev=lan)]
     go += [(0x0A010200, 24, shared), (0x0A010300, 24, shared)]
     routes = table(index, *stay, *go)
-    assert routes.remove_device(lan) == go
+    assert routes.remove_device(lan) == {go[0][2]: 1, go[1][2]: 1, go[2][2]: 1, shared: 2}
     assert list(routes) == stay
     assert len(routes) == 2
-    assert routes.remove_device(lan) == []
+    assert routes.remove_device(lan) == {}
 
 
 @both_twins
@@ -288,23 +288,70 @@ def test_a_device_takes_a_route_of_several_next_hops_along_when_it_had_the_last(
     lan, wan = device("lan"), device("wan")
     several = multipath_route(4, [NextHop(1, lan), NextHop(2, wan)])
     routes = table(index, (0, 0, several))
-    assert routes.remove_device(lan) == []
+    assert routes.remove_device(lan) == {}
     assert found(routes, "10.0.0.1") is several
     assert [hop.dev for hop in several.nexthops.hops] == [wan]
-    assert routes.remove_device(wan) == [(0, 0, several)]
+    assert routes.remove_device(wan) == {several: 1}
     assert len(routes) == 0
 
 
 @both_twins
 def test_routes_go_with_their_preferred_source(index: type[Lpm]) -> None:
-    """remove_source: all that were given it, of every prefix; those that an address made are its own affair."""
+    """sourced: all that were given it; those that an address made are its own affair. purge: of every prefix."""
     kernel = entry("10.0.0.0/8", src=5, proto="kernel")
     shared, other = Route(4, src=5), entry("11.0.0.0/8", src=6)
     routes = table(index, kernel, (12 << 24, 8, shared), (13 << 24, 8, shared), other)
-    assert [routes.has_source(src) for src in (5, 6, 7)] == [True, True, False]
-    assert routes.remove_source(5) == [(12 << 24, 8, shared), (13 << 24, 8, shared)]
-    assert (routes.has_source(5), list(routes)) == (False, [kernel, other])
-    assert routes.remove_source(7) == []
+    assert [routes.sourced(src) for src in (5, 6, 7)] == [{shared}, {other[2]}, set()]
+    assert routes.purge({shared}) == {shared: 2}
+    assert (routes.sourced(5), list(routes)) == (set(), [kernel, other])
+    assert routes.purge({shared}) == {}
+
+
+@both_twins
+def test_what_is_left_of_routes_that_went_is_swept_in_pieces(index: type[Lpm]) -> None:
+    """purge: nobody finds what went, whether it was swept or not; sweep: a bounded number of prefixes in each call."""
+    lan, wan = device("lan"), device("wan")
+    one, two, behind = Route(4, via=1, dev=lan), Route(4, via=2, dev=wan), Route(4, via=3, dev=wan, metric=1)
+    routes = Fib(32, index)
+    routes.load([(n << 8, 24, one if n % 2 else two) for n in range(40_000)])
+    routes.load([(n << 8, 24, behind) for n in range(1, 9, 2)])
+    routes.add(0, 8, two)
+    assert routes.remove_device(lan) == {one: 20_000}
+    assert len(routes) == len(list(routes)) == 20_005
+    assert [routes.lookup(n << 8) for n in (1, 2, 9)] == [behind, two, two]
+    assert routes.exact(11 << 8, 24) == []
+    routes.add(11 << 8, 24, one)
+    assert routes.lookup(11 << 8) is one
+    calls = 0
+    while not routes.sweep(1000):
+        calls += 1
+    assert calls >= 10
+    assert len(routes) == len(routes._index) == 20_006
+    assert routes._dead == {}
+
+
+@both_twins
+def test_a_table_that_lost_nearly_all_is_made_anew(index: type[Lpm]) -> None:
+    """purge: the few that stay move to a new index at once; sweep gives the old one back in pieces."""
+    lan, wan = device("lan"), device("wan")
+    full = Route(4, via=1, dev=lan)
+    stay = [entry("default", dev=wan), entry("10.0.0.0/8", dev=wan), entry("0.0.1.0/24", dev=wan, metric=2)]
+    routes = table(index, *stay)
+    routes.load([(n << 8, 24, full) for n in range(30_000)])
+    walk = iter(routes)
+    assert next(walk) == stay[0]
+    assert routes.remove_device(lan) == {full: 30_000}
+    assert list(walk) == []
+    assert list(routes) == stay
+    assert [found(routes, dst) for dst in ("0.0.1.1", "0.0.2.1", "10.0.0.1")] == [stay[2][2], stay[0][2], stay[1][2]]
+    assert routes.load([(n << 8, 24, full) for n in range(2)]) == []
+    assert routes.lookup(1 << 8) is full
+    calls = 0
+    while not routes.sweep(1000):
+        calls += 1
+    assert calls >= 10
+    assert len(routes) == 5
+    assert [(length, route) for _, length, route in routes][2:] == [(24, full), (24, full), (24, stay[2][2])]
 
 
 @both_twins
@@ -406,7 +453,7 @@ def test_the_generation_grows_with_every_change(index: type[Lpm]) -> None:
         lambda: routes.add(10 << 24, 8, Route(4, metric=1)),
         lambda: routes.load([(11 << 24, 8, Route(4)), (12 << 24, 8, Route(4, src=3))]),
         lambda: routes.remove(10 << 24, 8),
-        lambda: routes.remove_source(3),
+        lambda: routes.purge(routes.sourced(3)),
     ):
         change()
         seen.append(routes.generation)

@@ -31,6 +31,7 @@ class TimerKind(IntEnum):
     SNOOPING = 11
     GROUP_REPORT = 12
     GROUP_QUERY = 13
+    SWEEP = 14
 
 
 class Timer:

@@ -12,7 +12,9 @@ its *way*; nearly all ways have one route. Each way that is in use has a number,
 where it was compiled (`COMPILED`).
 
 Big tables are loaded and given back in pieces (`load`, `shrink`); a whole table is replaced by putting another `Fib` in
-its place.
+its place. Routes that go from all their prefixes at once (`purge`) are taken out of the ways and not of the prefixes:
+from then on nobody finds them, however many prefixes there were. What is left behind is prefixes with a way of no
+routes. `sweep` takes those out piece by piece; until then a lookup passes them over.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from vrouter.stack.base.addresses import format_address, format_prefix
 from vrouter.stack.l3.lpm import Lpm
+from vrouter.stack.l3.ways import Way, Ways
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -210,52 +213,27 @@ def to_record(netns: str, prefix: int, length: int, route: Route) -> dict[str, A
     }
 
 
-Way: TypeAlias = tuple[Route, ...]
+_FEW: Final = 64  # prefixes without routes for each that has some, before a table is made anew
+
 Entry: TypeAlias = tuple[int, int, Route]  # prefix, its length, and one of its routes
 
 
-class Fib:
+class Fib(Ways):
     """One table of routes with addresses of `bits` width (32 or 128).
 
     ``lookup(dst)`` is the route for a packet to `dst`, or None; ``lookup_via(dst, dev)`` the one among those that leave
     by `dev`. ``generation`` grows with every change.
     """
 
-    __slots__ = (
-        "_by_device",
-        "_by_source",
-        "_count",
-        "_equal",
-        "_free",
-        "_index",
-        "_multipaths",
-        "_numbers",
-        "_places",
-        "_routes",
-        "_uses",
-        "_ways",
-        "bits",
-        "generation",
-        "lookup",
-        "lookup_via",
-    )
+    __slots__ = ("_count", "_dead", "_index", "_leaving", "bits", "generation", "lookup", "lookup_via")
 
     def __init__(self, bits: int = 32, index: type[Lpm] = INDEX) -> None:
+        super().__init__()
         self.bits = bits
         self.generation = 0
         self._count = 0
-        # Ways by number; how many prefixes have each, and the one that does (-1: not known, there were several).
-        self._ways: list[Way] = []
-        self._uses: list[int] = []
-        self._places: list[int] = []
-        self._free: list[int] = []
-        self._numbers: dict[Route | Way, int] = {}  # a way of one route stands here by that
-        # Of the routes in use: in how many ways each is, and some by what they have.
-        self._routes: dict[Route, int] = {}
-        self._equal: dict[tuple[object, ...], Route] = {}
-        self._by_device: dict[Device, dict[Route, None]] = {}
-        self._multipaths: dict[Route, None] = {}
-        self._by_source: dict[int, dict[Route, None]] = {}  # those that were given a preferred source
+        self._dead: dict[int, None] = {}  # numbers of ways without routes that prefixes still have
+        self._leaving: list[Lpm] = []  # what found prefixes before, to be given back
         self._index = index(bits, self._ways)
         self.lookup: Callable[[int], Route | None] = self._index.lookup
         self.lookup_via: Callable[[int, Device], Route | None] = self._index.lookup_via
@@ -265,7 +243,10 @@ class Fib:
 
     def __iter__(self) -> Iterator[Entry]:
         """Every route with its prefix, in the order of prefix length, prefix, metric, and arrival."""
-        for prefix, length, number in self._index:
+        index = self._index
+        for prefix, length, number in index:
+            if index is not self._index:
+                return
             for route in self._ways[number]:
                 yield prefix, length, route
 
@@ -284,16 +265,6 @@ class Fib:
                     return prefix, length, route
         return None
 
-    def routes(self) -> Iterator[Route]:
-        """The different routes that are in use, each once."""
-        return iter(self._routes)
-
-    def uses(self) -> Iterator[tuple[Route, int]]:
-        """Each route with how many prefixes have it: in pieces, one for each way that it is in."""
-        for way, count in zip(self._ways, self._uses, strict=True):
-            for route in way:
-                yield route, count
-
     def where(self, choose: Callable[[Route], bool]) -> list[Entry]:
         """The routes that `choose` says yes to, with their prefixes, in the table's order."""
         routes = {route for route in self._routes if choose(route)}
@@ -303,10 +274,6 @@ class Fib:
             for route in self._ways[number]
             if route in routes
         ]
-
-    def intern(self, route: Route) -> Route:
-        """The route of this table that says the same as `route`, or `route` when there is none."""
-        return self._equal.get(route.same(), route)
 
     def add(self, prefix: int, length: int, route: Route) -> None:
         """Take `route` in; OSError EEXIST when one of the same prefix and metric leads the same way, EINVAL when the
@@ -318,6 +285,10 @@ class Fib:
             there = self._index.insert(prefix, length, number)
             if there < 0:
                 self._use(number, prefix << 8 | length)
+            elif there in self._dead:
+                self._index.replace(prefix, length, number)
+                self._use(number, prefix << 8 | length)
+                self._bury(there, 1)
             else:
                 self._join(prefix, length, route, there)
         finally:
@@ -384,23 +355,46 @@ class Fib:
         self._count -= 1
         self.generation += 1
 
-    def remove_device(self, dev: Device) -> list[Entry]:
-        """Take out the routes that leave by `dev`, in the table's order. What has other next hops, too, loses those by
-        `dev` and stays."""
+    def remove_device(self, dev: Device) -> dict[Route, int]:
+        """`purge` the routes that leave by `dev`. What has other next hops, too, loses those by `dev` and stays."""
         gone = set(self._by_device.get(dev, ()))
         for route in self._multipaths:
             hops = route.nexthops
             if hops is not None and hops.leaves_by(dev) and hops.forget(dev):
                 gone.add(route)
-        return self._take(gone)
+        return self.purge(gone)
 
-    def has_source(self, src: int) -> bool:
-        """Whether a route was given the preferred source `src`."""
-        return src in self._by_source
-
-    def remove_source(self, src: int) -> list[Entry]:
-        """Take out the routes that were given the preferred source `src`; kernel routes stay."""
-        return self._take(self._by_source.get(src, ()))
+    def purge(self, routes: set[Route]) -> dict[Route, int]:
+        """Take these routes away from all prefixes, and return how many each had. It takes no longer for many prefixes
+        than for few; afterwards `sweep` has to be called until it is done."""
+        gone: dict[Route, int] = {}
+        for number in self._numbers_of(routes):
+            way, uses = self._ways[number], self._uses[number]
+            left = tuple([route for route in way if route not in routes])
+            for route in way:
+                if route in routes:
+                    gone[route] = gone.get(route, 0) + uses
+            self._unname(number)
+            self._ways[number] = left
+            if left:
+                self._numbers.setdefault(left[0] if len(left) == 1 else left, number)
+            else:
+                place = self._places[number]
+                if place < 0:
+                    self._dead[number] = None
+                else:
+                    self._index.delete(place >> 8, place & 0xFF)
+                    self._uses[number] = 0
+                    self._free.append(number)
+            for route in way:
+                if route in routes:
+                    self._part(route)
+        count = sum(gone.values())
+        self._count -= count
+        self.generation += count
+        if self._dead:
+            self._start_anew()
+        return gone
 
     def remove_kernel(self, prefix: int, length: int, dev: Device, src: int) -> None:
         """Take out the kernel route that an address `src` of `dev` made, when there is one."""
@@ -409,79 +403,50 @@ class Fib:
                 self.unlink(prefix, length, route)
                 return
 
+    def sweep(self, budget: int) -> bool:
+        """Take out some of the prefixes that have no routes any more; whether none is left. A `budget` of a thousand
+        takes a fraction of a ms."""
+        if self._leaving:
+            if self._leaving[-1].shrink(budget):
+                self._leaving.pop()
+        elif self._dead:
+            for number, count in self._index.sweep(self._dead, budget).items():
+                self._bury(number, count)
+        return not self._dead and not self._leaving
+
     def shrink(self, count: int) -> bool:
         """Let go of about `count` prefixes of a table that is out of use; whether nothing is left of it. A big table
         is given back in such pieces, for freeing it at once would take long."""
-        return self._index.shrink(count)
+        self._dead.clear()
+        if not self._index.shrink(count):
+            return False
+        return self.sweep(count)
 
-    # -- ways -----------------------------------------------------------------------------------------------------
-
-    def _number(self, key: Route | Way, way: Way) -> int:
-        """A number for a way that has none."""
-        if self._free:
-            number = self._free.pop()
-            self._ways[number] = way
-        else:
-            number = len(self._ways)
-            self._ways.append(way)
-            self._uses.append(0)
-            self._places.append(-1)
-        self._numbers[key] = number
-        for route in way:
-            count = self._routes.get(route, 0)
-            self._routes[route] = count + 1
-            if not count:
-                self._enter(route)
-        return number
-
-    def _number_of(self, way: Way) -> int:
-        key = way[0] if len(way) == 1 else way
-        number = self._numbers.get(key, -1)
-        return number if number >= 0 else self._number(key, way)
-
-    def _use(self, number: int, place: int) -> None:
-        self._places[number] = -1 if self._uses[number] else place
-        self._uses[number] += 1
-
-    def _release(self, number: int) -> None:
-        self._uses[number] -= 1
+    def _bury(self, number: int, count: int) -> None:
+        """So many prefixes less have a way without routes."""
+        self._uses[number] -= count
         if not self._uses[number]:
-            self._forget(number)
+            del self._dead[number]
+            self._free.append(number)
 
-    def _forget(self, number: int) -> None:
-        """The number of a way that no prefix has is free again."""
-        way = self._ways[number]
-        self._ways[number] = ()
-        self._free.append(number)
-        del self._numbers[way[0] if len(way) == 1 else way]
-        for route in way:
-            count = self._routes[route] - 1
-            if count:
-                self._routes[route] = count
-            else:
-                del self._routes[route]
-                self._leave(route)
-
-    def _enter(self, route: Route) -> None:
-        if route.dev is not None:
-            self._by_device.setdefault(route.dev, {})[route] = None
-        if route.nexthops is not None:
-            self._multipaths[route] = None
-        if route.proto != "kernel":
-            self._equal.setdefault(route.same(), route)
-            if route.src:
-                self._by_source.setdefault(route.src, {})[route] = None
-
-    def _leave(self, route: Route) -> None:
-        if route.dev is not None:
-            _discard(self._by_device, route.dev, route)
-        if route.nexthops is not None:
-            del self._multipaths[route]
-        if route.proto != "kernel":
-            if self._equal.get(same := route.same()) is route:
-                del self._equal[same]
-            if route.src:
-                _discard(self._by_source, route.src, route)
+    def _start_anew(self) -> None:
+        """When nearly all prefixes are without routes, those that are not move out, for that is less work."""
+        dead = sum([self._uses[number] for number in self._dead])
+        live = len(self._index) - dead
+        if live > dead // _FEW:
+            return
+        places = [(place, number) for number, place in enumerate(self._places) if self._ways[number]]
+        if live != len(places) or any(place < 0 for place, _ in places):
+            return
+        self._leaving.append(self._index)
+        self._index = type(self._index)(self.bits, self._ways)
+        self.lookup, self.lookup_via = self._index.lookup, self._index.lookup_via
+        for place, number in places:
+            self._index.insert(place >> 8, place & 0xFF, number)
+        for number in self._dead:
+            self._uses[number] = 0
+            self._free.append(number)
+        self._dead.clear()
 
     # -- prefixes -------------------------------------------------------------------------------------------------
 
@@ -503,39 +468,11 @@ class Fib:
         self._use(new, prefix << 8 | length)
         self._release(old)
 
-    def _take(self, chosen: Iterable[Route]) -> list[Entry]:
-        """Take out these routes of all prefixes."""
-        routes = set(chosen)
-        places = self._having(routes)
-        found = [
-            (prefix, length, route)
-            for prefix, length, number in places
-            for route in self._ways[number]
-            if route in routes
-        ]
-        left = {
-            number: tuple([route for route in self._ways[number] if route not in routes]) for _, _, number in places
-        }
-        for prefix, length, number in places:
-            if left[number]:
-                self._exchange(prefix, length, number, left[number])
-            else:
-                self._index.delete(prefix, length)
-                self._release(number)
-        self._count -= len(found)
-        self.generation += len(found)
-        return found
-
     def _having(self, routes: set[Route]) -> list[tuple[int, int, int]]:
         """(prefix, length, number) of those whose way has one of `routes`, in the table's order. Looks through the
         table when one of them has, or had, several prefixes."""
-        numbers = {self._numbers[route] for route in routes if route in self._numbers}
-        if any(self._routes[route] > (route in self._numbers) for route in routes):
-            numbers.update(
-                n for key, n in self._numbers.items() if isinstance(key, tuple) and not routes.isdisjoint(key)
-            )
         found, scattered = [], set()
-        for number in numbers:
+        for number in self._numbers_of(routes):
             place = self._places[number]
             if place < 0:
                 scattered.add(number)
@@ -549,19 +486,6 @@ class Fib:
 
 def _order(found: tuple[int, int, int]) -> tuple[int, int]:
     return found[1], found[0]
-
-
-def _discard(table: dict[Any, dict[Route, None]], key: object, route: Route) -> None:
-    routes = table[key]
-    del routes[route]
-    if not routes:
-        del table[key]
-
-
-def _is_lost(route: Route, dev: Device) -> bool:
-    """Whether a route of several next hops has none left, now that `dev` is gone."""
-    hops = route.nexthops
-    return hops is not None and hops.leaves_by(dev) and hops.forget(dev)
 
 
 def same_way(a: Route, b: Route) -> bool:

@@ -18,6 +18,7 @@ import errno
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from vrouter.stack.base.addresses import BROADCAST4, is_host4, mask
@@ -332,15 +333,33 @@ class IpState(RoutingTables):
                 return a
         raise os_error(errno.EADDRNOTAVAIL)
 
-    def remove_sourced(self, address: int) -> list[Entry]:
-        """Take out and return the routes that prefer the source `address`, unless somebody here has it, or is being
-        probed for it and may have it soon (Linux's fib_sync_down_addr)."""
-        tables = [table for table in self.tables.values() if table.has_source(address)]
-        if address in self.owners or not tables:
-            return []
+    def remove_sourced(self, address: int) -> dict[Route, int]:
+        """Take out the routes that prefer the source `address`, unless somebody here has it, or is being probed for it
+        and may have it soon (Linux's fib_sync_down_addr); how many prefixes each had."""
+        if not any(table.sourced(address) for table in self.tables.values()) or address in self.owners:
+            return {}
         if any(a.state == "tentative" for a in self.holders(address)):
-            return []
-        return [entry for table in tables for entry in table.remove_source(address)]
+            return {}
+        return self.purge(lambda table: table.sourced(address))
+
+    def purge(self, choose: Callable[[Fib], set[Route]]) -> dict[Route, int]:
+        """Take what `choose` picks of each table out of all prefixes; how many each had. Those whose place they stood
+        in come (`vacated`)."""
+        gone: dict[Route, int] = {}
+        for number, table in self.tables.items():
+            routes = choose(table)
+            if not routes:
+                continue
+            claims = [
+                claim
+                for claim in self._waiting
+                if claim[0] == number and any(_holds(route, claim, routes) for route in table.exact(*claim[1:3]))
+            ]
+            gone.update(table.purge(routes))
+            self.ns.stack.sweeper.sweep(table)
+            for claim in claims:
+                self._inherit(claim)
+        return gone
 
     def _forget(self, a: Address) -> None:
         dev, bits = a.dev, mask(a.length, self.bits)
@@ -525,6 +544,11 @@ class IpState(RoutingTables):
         index = (chosen >> 32) % IDENTS
         counters[index] = count = (counters[index] + 1) & most
         return (chosen + count) & most
+
+
+def _holds(route: Route, claim: Claim, routes: set[Route]) -> bool:
+    """Whether one of `routes` is a static one in the place that is claimed."""
+    return route in routes and route.dev is claim[3] and route.proto != "kernel"
 
 
 def _claim(entry: Entry, dev: Device) -> Claim:

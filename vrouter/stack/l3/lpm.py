@@ -18,7 +18,7 @@ IPv6 addresses may carry a zone above their 128 bits: it belongs to the top.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -32,7 +32,19 @@ ZONE_BITS: Final = {32: 0, 128: 32}
 class Lpm:
     """Prefixes of addresses of `bits` width (32 or 128), each with a number: the index in `ways` of its routes."""
 
-    __slots__ = ("_bits", "_blocks", "_count", "_low", "_marker", "_shapes", "_shifts", "_short", "_ways", "_width")
+    __slots__ = (
+        "_bits",
+        "_blocks",
+        "_count",
+        "_low",
+        "_marker",
+        "_shapes",
+        "_shifts",
+        "_short",
+        "_unswept",
+        "_ways",
+        "_width",
+    )
 
     def __init__(self, bits: int, ways: list[tuple[Route, ...]]) -> None:
         self._bits = bits
@@ -45,6 +57,7 @@ class Lpm:
         self._shapes: dict[int, tuple[int, ...]] = {}  # and how far to shift an address for its lengths, longest first
         self._short: dict[int, int] = {}
         self._shifts: tuple[int, ...] = ()  # of a top, for the short ones
+        self._unswept: list[int] = []  # tops that `sweep` has yet to look at
 
     def __len__(self) -> int:
         return self._count
@@ -200,6 +213,35 @@ class Lpm:
             self._shifts = ()
             self._count = 0
         return not self._count
+
+    def sweep(self, numbers: Container[int], budget: int) -> dict[int, int]:
+        """Take out prefixes that have one of these numbers, and return how many of each. One call does about as much as
+        inserting `budget` prefixes takes; when no call finds any in a whole round, there are none."""
+        gone: dict[int, int] = {}
+        if not self._unswept:
+            self._unswept = list(self._blocks)
+            if self._sweep_block(self._short, numbers, gone):
+                self._shifts = self._lengths_left(self._short, self._low)
+            budget -= len(self._short)
+        while self._unswept and budget > 0:
+            top = self._unswept.pop()
+            entries = self._blocks.get(top)
+            if entries is not None:
+                budget -= len(entries)
+                if self._sweep_block(entries, numbers, gone):
+                    if entries:
+                        self._shapes[top] = self._lengths_left(entries, 0)
+                    else:
+                        del self._blocks[top], self._shapes[top]
+        return gone
+
+    def _sweep_block(self, entries: dict[int, int], numbers: Container[int], gone: dict[int, int]) -> bool:
+        dead = [key for key, number in entries.items() if number in numbers]
+        for key in dead:
+            number = entries.pop(key)
+            gone[number] = gone.get(number, 0) + 1
+        self._count -= len(dead)
+        return bool(dead)
 
     def _of_length(self, entries: dict[int, int], shift: int) -> Iterator[tuple[int, int, int]]:
         digits = self._width + 1 - shift

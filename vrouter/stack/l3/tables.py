@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vrouter.stack.base.addresses import V4
-from vrouter.stack.l3.fib import TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, THROW, Entry, Fib, Route
+from vrouter.stack.l3.fib import TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN, THROW, Fib, Route
 from vrouter.stack.l3.multipath import PORTED, FlowKey, Multipath, flow_hash, hash_flow, new_flow_key
 from vrouter.stack.l3.rules import RuleSet, bound_lookup
 
@@ -140,9 +140,16 @@ class RoutingTables:
         if not len(self.tables.get(TABLE_DEFAULT, ())) and not any(r.type == THROW for r in self.main.routes()):
             self.rules = None
 
-    def remove_device(self, dev: Device) -> list[Entry]:
+    def remove_device(self, dev: Device) -> None:
         """Take out the routes that leave by `dev`, of all tables."""
-        return [entry for table in self.tables.values() for entry in table.remove_device(dev)]
+        for table in self.tables.values():
+            table.remove_device(dev)
+            self.ns.stack.sweeper.sweep(table)
+
+    def release_tables(self) -> None:
+        """The namespace ends: what is big is given back piece by piece."""
+        for table in self.tables.values():
+            self.ns.stack.sweeper.shrink(table)
 
     def _tos(self, pkt: Packet) -> int:
         buf, l3 = pkt.buf, pkt.l3

@@ -122,8 +122,7 @@ class Addresses(Policy):
         gone = a.address
         if not self.closing:  # then they are gone all at once
             ip.remove_address(a.dev, gone, a.length)
-            for entry in ip.remove_sourced(gone):
-                self.unlinked(entry)
+            self.purged(ip.remove_sourced(gone))
             if a.family == addr.V6 and a.dev.kind != "lo":
                 release(self, addr.V6, addr.solicited_node(gone), a.dev)
                 self.ndp.address_removed(a, now)
@@ -168,8 +167,7 @@ class Addresses(Policy):
         if self._neigh6 is not None:
             self._neigh6.flush(dev, static=True)
         self.del_device_nexthops(dev, addr.V6)
-        for entry in self.ip6.remove_device(dev):
-            self.unlinked(entry)
+        self.ip6.remove_device(dev)
         self.ndp.device_removed(dev, now)
         self.settle(now)
 

@@ -145,6 +145,7 @@ class Netns(Discovery):
         for ip in self.families():
             if ip.reassembler is not None:
                 ip.reassembler.purge()
+            ip.release_tables()
             ip.clear()
         for dev in list(self.devices.values()):
             if dev.removed:

@@ -122,10 +122,7 @@ class Policy(Routes):
         if not ids:
             return
         for ip in self.families():
-            for fib in ip.tables.values():
-                for prefix, length, route in fib.where(lambda route: route.nhid in ids):
-                    fib.unlink(prefix, length, route)
-                    self.unlinked((prefix, length, route))
+            self.purged(ip.purge(lambda fib: {route for route in fib.routes() if route.nhid in ids}))
 
 
 def parse_family(text: str | int) -> int:

@@ -174,11 +174,16 @@ class RouteMaking(Tables):
     def unlinked(self, entry: Entry) -> None:
         """`entry` is out of its table: its short-cut may go, who waited for its place comes."""
         self.ip(entry[2].family).vacated(entry)
-        crossing = entry[2].crossing
-        if crossing is not None:
-            crossing.routes -= 1
-            if not crossing.routes:
-                self.forget_crossing(crossing.target_name)
+        self.purged({entry[2]: 1})
+
+    def purged(self, gone: dict[fib.Route, int]) -> None:
+        """These routes are out of so many prefixes: their short-cuts may go."""
+        for route, count in gone.items():
+            crossing = route.crossing
+            if crossing is not None:
+                crossing.routes -= count
+                if not crossing.routes:
+                    self.forget_crossing(crossing.target_name)
 
     # -- checks -----------------------------------------------------------------------------------------------------
 
