@@ -174,7 +174,8 @@ class Log:
         log = self.logger.bind(netns=event.netns)
         if event.dev:
             log = log.bind(dev=event.dev)
-        fields = {key: _shown(key, value) for key, value in event.fields.items()}
+        length = event.fields.get("length", 0)
+        fields = {key: _shown(key, value, length) for key, value in event.fields.items()}
         trouble = event.kind in _WARNINGS or (
             event.kind is EventKind.DEVICE_STATE and fields.get("state") == "no-carrier"
         )
@@ -194,11 +195,12 @@ def _console() -> tuple[Any, ...]:
     return (structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),)
 
 
-def _shown(key: str, value: Any) -> Any:
+def _shown(key: str, value: Any, length: int) -> Any:
+    """A field of an event as text; an address that is as small as ``::1`` is told from IPv4 by its prefix length."""
     if isinstance(value, bytes):
         return format_mac(value)
     if key == "address" and isinstance(value, int):
-        return format_address(value, V6 if value >> BITS[V4] else V4)
+        return format_address(value, V6 if value >> BITS[V4] or length > BITS[V4] else V4)
     return value
 
 

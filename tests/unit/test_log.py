@@ -155,6 +155,7 @@ def test_events_of_the_stack(pipe: tuple[int, int]) -> None:
     for event in stack.events.take():
         log.event(event)
     log.event(Event(0, 9, EventKind.NEIGH_FAILED, "red", "lan", {"address": 0x0A000009}))
+    log.event(Event(0, 10, EventKind.ADDRESS_DEL, "red", "lo", {"address": 1, "length": 128}))
     rows = [{key: row[key] for key in row if key != "timestamp"} for row in lines_of(pipe, log)]
     assert rows[0] == {"event": "netns-add", "level": "info", "netns": "red"}
     assert [rows[n]["event"] for n in (1, 2, 3)] == ["device-add", "address-add", "address-add"]
@@ -168,7 +169,15 @@ def test_events_of_the_stack(pipe: tuple[int, int]) -> None:
         "state": "no-carrier",
         "error": "the link was deleted",
     }
-    assert len(rows) == 5
+    assert rows[5] == {
+        "event": "address-del",
+        "level": "info",
+        "netns": "red",
+        "dev": "lo",
+        "address": "::1",
+        "length": 128,
+    }
+    assert len(rows) == 6
 
 
 def test_rich_is_not_loaded() -> None:

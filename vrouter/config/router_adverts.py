@@ -41,7 +41,9 @@ def read(device: Section, own: tuple[Interface, ...]) -> "RaConf | None":
 
     before = len(section.findings)
     section.keys(RA_KEYS)
+    first = len(section.findings)
     given: dict[str, Any] = {key: section.optional_number(key, 0, _ANY) for key in NUMBERS}
+    numbers_whole = len(section.findings) == first
     given |= {key: section.get(key, bool) for key in FLAGS}
     given["preference"] = section.optional_choice("preference", ("low", "medium", "high"))
     if "prefixes" in section:
@@ -61,8 +63,9 @@ def read(device: Section, own: tuple[Interface, ...]) -> "RaConf | None":
     given["rdnss"] = tuple(int(address) for address in section.parsed_texts("rdnss", values.address6))
     given["dnssl"] = tuple(text for _, text in section.texts("dnssl"))
     conf = ra.RaConf(**{key: value for key, value in given.items() if value is not None})
-    if len(section.findings) == before:
-        for field, text in conf.problems():
+    whole = len(section.findings) == before
+    for field, text in conf.problems():
+        if whole or (numbers_whole and field in NUMBERS):  # what is understood in part is not judged
             section.wrong(field, text)
     return conf
 

@@ -4,7 +4,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from tests.unit.config.marked import DUAL, must_report
+from tests.unit.config.marked import DUAL, lines, must_report
 from vrouter.config import NeighborConfig, loads
 from vrouter.stack.l2.router_advert import RaConf, RaPref64, RaPrefix, RaRoute
 
@@ -113,6 +113,11 @@ ADVERTS = [
         DUAL + "ra.prefixes=[{prefix=▸'fd00::1/64'}]",
         "netns.red.dev.lan.ra.prefixes[0].prefix: 'fd00::1/64' has host bits set (did you mean 'fd00::/64'?)",
     ),
+    (DUAL + "ra.prefixes=▸[{prefix='ff0e::/64'}]", "netns.red.dev.lan.ra.prefixes: ff0e::/64 is a prefix of groups"),
+    (
+        DUAL + "ra.prefixes=▸[{prefix='fd00::/64'}, {prefix='fd00::/64', valid=9, preferred=9}]",
+        "netns.red.dev.lan.ra.prefixes: fd00::/64 is given twice",
+    ),
     (
         DUAL + "ra.prefixes=▸[{prefix='fd00::/64', valid=5, preferred=6}]",
         "netns.red.dev.lan.ra.prefixes: fd00::/64: preferred is at most valid",
@@ -139,6 +144,15 @@ ADVERTS = [
 def test_what_hosts_are_not_told(text: str, expected: str) -> None:
     """RFC 4861 6.2.1, RFC 4191 2, RFC 8106 5, RFC 8781 4: bounds of what a device advertises."""
     must_report(text, expected)
+
+
+def test_a_bound_of_a_number_is_reported_beside_what_is_no_prefix() -> None:
+    """All mistakes of `ra` are reported at once, and none that only follows from another."""
+    bad = "[netns.red.dev.lan.ra]\nprefixes = [{ prefix = '10.0.0.0/8' }]\nhop_limit = 256\nmtu = 1279\n"
+    keys = [line.split(": ")[1].removeprefix("netns.red.dev.lan.ra.") for line in lines(DUAL + bad)]
+    assert keys == ["prefixes[0].prefix", "hop_limit", "mtu"]
+    follows = "[netns.red.dev.lan.ra]\nmax_interval = 'x'\nlifetime = 300\n"
+    assert [line.split(": ")[1] for line in lines(DUAL + follows)] == ["netns.red.dev.lan.ra.max_interval"]
 
 
 def test_what_is_advertised_in_its_record() -> None:

@@ -31,7 +31,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.base.addresses import ALL_NODES6, V6, format_ipv6, format_prefix, is_link_local6, mask
+from vrouter.stack.base.addresses import (
+    ALL_NODES6,
+    V6,
+    format_ipv6,
+    format_prefix,
+    is_link_local6,
+    is_multicast6,
+    mask,
+)
 from vrouter.stack.base.events import EventKind
 from vrouter.stack.base.timers import Timer, TimerKind
 from vrouter.stack.l2.ndp_message import message
@@ -156,11 +164,15 @@ class RaConf:
             check(False, "dnssl", str(error))
         for name in ("prefixes", "routes", "rdnss", "dnssl"):
             check(len(getattr(self, name) or ()) <= MAX_LISTED, name, f"has at most {MAX_LISTED} entries")
+        once: set[tuple[int, int]] = set()
         for one in self.prefixes or ():
             text = format_prefix(one.prefix, one.length, V6)
             check(not is_link_local6(one.prefix), "prefixes", f"{text} is link-local")
+            check(not is_multicast6(one.prefix), "prefixes", f"{text} is a prefix of groups")
             check(0 <= one.preferred <= one.valid <= INFINITY, "prefixes", f"{text}: preferred is at most valid")
             check(not one.prefix & ~mask(one.length, 128), "prefixes", f"{text} has host bits set")
+            check((one.prefix, one.length) not in once, "prefixes", f"{text} is given twice")
+            once.add((one.prefix, one.length))
         for route in self.routes:
             text = format_prefix(route.prefix, route.length, V6)
             check(route.preference in PREFERENCES, "routes", f"{text}: preference is low, medium or high")
