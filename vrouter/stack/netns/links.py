@@ -418,8 +418,8 @@ class Links(Devices):
             bridge.refresh_macs()
         if not bridge.fixed_mtu:
             dev.set_mtu(min((port.mtu for port in bridge.ports), default=DEFAULT_MTU))
-            if not self.closing:
-                self._ipv6_follows(dev, now)
+            if not dev.ns.closing:
+                dev.ns._ipv6_follows(dev, now)
             self._mtu_changed(dev)
         dev.max_frame = max(dev.max_frame, *(port.max_frame for port in (dev, *bridge.ports)))
 
