@@ -234,6 +234,18 @@ def test_ipv6_on_a_bridge_ends_with_the_mtu_of_its_ports(stack: Stack, ns: Netns
     assert ns.devices["br0"].with_ipv6
 
 
+def test_a_bridge_over_a_tag_follows_the_mtu_below(stack: Stack, ns: Netns) -> None:
+    """The bridge stands in another namespace than the device whose MTU changes; all that is above gets smaller."""
+    other = stack.add_netns("b", accept_from=["a"])
+    ns.add_ingress("e0", 20, other, "l20")
+    other.add_device("br0", kind="bridge")
+    other.set_port("l20", bridge="br0")
+    ns.add_device("l5", kind="vlan", parent="e0", vid=5)
+    ns.set_device("e0", mtu=600)
+    assert [ns.devices["l5"].mtu, other.devices["l20"].mtu, other.devices["br0"].mtu] == [600, 600, 600]
+    assert not other.devices["br0"].with_ipv6
+
+
 def test_a_router_s_device_takes_its_groups_along(stack: Stack, ns: Netns) -> None:
     """RFC 4291 2.8: the groups of routers, and of proxied addresses, end where the device does."""
     ns.sysctl["net.ipv6.conf.all.forwarding"] = 1
