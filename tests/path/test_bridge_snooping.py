@@ -361,6 +361,31 @@ def test_the_bridge_asks_itself() -> None:
     switch.bed.close()
 
 
+def test_leaves_are_asked_about_so_many_times_a_second() -> None:
+    """RFC 4541 2.1.1: a leave is followed by one question, and a stranger who joins and leaves all the time has
+    `MAX_QUESTIONS` of them asked in a second; what is not asked about stays until its time is over."""
+    net = Net(False)
+    switch = net.switch
+    switch.ns.set_bridge("br0", mcast_querier=True, now=switch.bed.now)
+    switch.bed.run_for(10)
+    switch.clear()
+    join, leave = (
+        net.family.frame(switch.at[2].mac, *net.family.report(GROUP, leave=leaves)) for leaves in (False, True)
+    )
+    switch.at[2].send_frame(join)
+    switch.clear()
+    for _ in range(20):
+        switch.at[2].send_frame(leave)
+    assert len(switch.at[3].received) == 1
+    for _ in range(2 * snooping.MAX_QUESTIONS):
+        switch.at[2].send_frame(join)
+        switch.at[2].send_frame(leave)
+    assert len(switch.at[3].received) == snooping.MAX_QUESTIONS
+    switch.bed.run_for(10)
+    assert net.stream() == [2]
+    switch.bed.close()
+
+
 def test_it_leaves_asking_to_a_router() -> None:
     """RFC 2236 3: while a router asks, the bridge does not; when the router is gone it does again."""
     net = Net(False)

@@ -148,6 +148,23 @@ def test_a_leave_is_asked_about(talk: Talk) -> None:
     assert rows(talk) == [(talk.G, "exclude", [], MEMBERSHIP - 10)]
 
 
+def test_who_leaves_again_and_again_is_asked_about_once_a_second(talk: Talk) -> None:
+    """RFC 3376 6.6.3.1, 8.8: questions about a group are a second apart, however often a stranger leaves it; the last
+    one who left is asked about, too."""
+    ask(talk)
+    for _ in range(20):
+        talk.report((TO_EX, talk.G, []))
+        talk.report((TO_IN, talk.G, []))
+    assert talk.words() == [("query", talk.G, [], False)]
+    talk.bed.run_for(0.5)
+    talk.report((TO_EX, talk.G, []))
+    talk.report((TO_IN, talk.G, []))
+    assert talk.words() == []
+    talk.bed.run_for(2.4)
+    assert talk.words() == [("query", talk.G, [], False)] * 2
+    assert rows(talk) == []
+
+
 def test_sources_that_are_given_up_are_asked_about(talk: Talk) -> None:
     """RFC 3376 6.6.3.2: only those that somebody wanted; the others go on."""
     ask(talk)

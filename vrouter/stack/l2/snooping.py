@@ -11,7 +11,8 @@ Reports go to router ports alone (2.1.1 (1)), queries to all. A router port is o
 PIM hello came (2.1.1 (1) b), or one configured as such. A group without members goes to router ports alone (2.1.2 (3)).
 
 Bounds: `MAX_GROUPS` groups of all VLANs, `MAX_PORT_GROUPS` reported at one port. A port whose report finds no room gets
-every group's frames for as long as the report would have held: a stranger gains noise, and nobody loses a stream.
+every group's frames for as long as the report would have held: a stranger gains noise, and nobody loses a stream. Who
+leaves is asked about at most `MAX_QUESTIONS` times a second in all; past that a membership runs out by its time.
 
 Messages are told in one form for both families (`wire.membership`); a membership is of a port, whatever sources it
 names: who asks for some sources gets the group. Read first: RFC 4541; RFC 3376 8 and RFC 3810 9 (times).
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import ALL_HOSTS4, ALL_NODES6, link_local_of
 from vrouter.stack.base.packet import Packet
+from vrouter.stack.l2.storm import TokenBucket
 from vrouter.stack.wire import ext_headers, icmpv6, igmp, ipv4, ipv6, mld
 from vrouter.stack.wire.ethernet import ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, HEADER_LEN, VLAN_LEN
 from vrouter.stack.wire.membership import BLOCK, IS_INCLUDE, TO_INCLUDE, Query, Record, Report
@@ -34,6 +36,7 @@ SECOND: Final = 1_000_000_000
 MS: Final = 1_000_000
 MAX_GROUPS: Final = 4096
 MAX_PORT_GROUPS: Final = 1024
+MAX_QUESTIONS: Final = 100
 QUERY_INTERVAL: Final = 125 * SECOND
 STARTUP_INTERVAL: Final = 31_250 * MS
 STARTUP_COUNT: Final = 2
@@ -65,13 +68,14 @@ class _Querier:
 class Snooping:
     """What one bridge overheard. ``groups``: (VLAN, group) -> port -> until when (ns) it is a member."""
 
-    __slots__ = ("bridge", "groups", "next_query", "querier", "queriers", "routers", "startup")
+    __slots__ = ("bridge", "groups", "next_query", "querier", "queriers", "questions", "routers", "startup")
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
         self.groups: dict[Key, dict[BridgePort, int]] = {}
         self.routers: dict[Key, dict[BridgePort, int]] = {}  # (VLAN, family) -> port -> until when (ns)
         self.queriers: dict[Key, _Querier] = {}  # (VLAN, family)
+        self.questions = TokenBucket(MAX_QUESTIONS)
         self.querier = False
         self.startup = 0
         self.next_query = -1  # ns; -1: none of our own is due
@@ -198,8 +202,11 @@ class Snooping:
             return
         members = self.groups.get(key)
         if record.kind == TO_INCLUDE and not record.sources:
-            if members is not None and port in members and self._is_ours(vid, family, now):
-                _hurry(members, port, now + 2 * LAST_MEMBER_MS * MS)
+            last = now + 2 * LAST_MEMBER_MS * MS
+            if members is None or members.get(port, 0) <= last:  # no member, or asked about a moment ago
+                return
+            if self._is_ours(vid, family, now) and self.questions.take(now):
+                _hurry(members, port, last)
                 self._ask(vid, family, now, group)
                 self._arm(now)
             return

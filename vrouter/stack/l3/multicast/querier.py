@@ -229,6 +229,7 @@ class Querier:
     def _question(self, group: int, one: Listeners, whole: bool, sources: list[int], now: int) -> None:
         """RFC 3376 6.6.3.1, 6.6.3.2."""
         last = now + self.robustness * LAST_MEMBER
+        pending = one.ask_at > now  # asked a moment ago, and about to be again: who leaves twice is asked about then
         if whole:
             one.hurry(last)
             one.asks = self.robustness
@@ -236,5 +237,5 @@ class Querier:
         one.hurry(last, waiting)
         for source in waiting:
             one.asked_sources[source] = self.robustness
-        if one.asks or one.asked_sources:
+        if (whole or waiting) and not pending:
             self._ask(group, one, now)
