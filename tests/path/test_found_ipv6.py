@@ -319,3 +319,29 @@ def test_sources_of_all_scopes(two: Two, state: str) -> None:
     assert ip.select_source(b, far) == parse_ipv6("fec0::1")
     two.r.del_address("lan", "fec0::1/64", now=two.bed.now)
     assert ip.select_source(b, far) == b.addresses[0].address
+
+
+# -- what ICMP told ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goes", ["moved", "without IPv6"])
+def test_redirects_are_void_when_a_device_leaves(two: Two, goes: str) -> None:
+    """RFC 4861 8.3, RFC 1122 3.2.2.2: a better first hop is one of a link. When the same gateway is reached by another
+    device later, packets go to it, and not to a stranger there whose address a redirect named elsewhere. The MTU of a
+    path is told again soon enough."""
+    ip, far, near = two.r.ip6, parse_ipv6("2001:db8:9::9"), parse_ipv6("2001:db8:1::7")
+    route = two.r.add_route("2001:db8:9::/48", via="2001:db8:1::7", dev="lan")
+    ip.learn_gateway(far, parse_ipv6("2001:db8:1::8"), two.bed.now)
+    ip.learn_mtu(far, 1300, two.bed.now)
+    ip.learn_gateway(far + 1, parse_ipv6("2001:db8:1::8"), two.bed.now)
+    assert ip.first_hop(route, far, two.bed.now) == parse_ipv6("2001:db8:1::8")
+    if goes == "moved":
+        two.bed.stack.move_device(two.lan.dev, two.bed.stack.add_netns("other"), now=two.bed.now)
+    else:
+        two.r.sysctl["net.ipv6.conf.lan.disable_ipv6"] = 1
+    two.r.add_address("b", "2001:db8:1::2/64", now=two.bed.now)
+    two.bed.run_for(5)
+    route = two.r.add_route("2001:db8:9::/48", via="2001:db8:1::7", dev="b")
+    assert ip.first_hop(route, far, two.bed.now) == near
+    assert ip.path_mtu(route, far, two.bed.now) == 1300
+    assert list(ip.exceptions) == [far]

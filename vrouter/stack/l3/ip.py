@@ -489,9 +489,17 @@ class IpState(RoutingTables):
         7.3.3). To itself it is no gateway."""
         for dst, known in list(self.exceptions.items()):
             if known.gateway == gateway != dst:
-                known.gateway = -1
-                if not known.mtu:
-                    del self.exceptions[dst]
+                self._lose_gateway(dst, known)
+
+    def forget_gateways(self) -> None:
+        """A device leaves, or the family ends there: what redirects told may have been of its link."""
+        for dst, known in list(self.exceptions.items()):
+            self._lose_gateway(dst, known)
+
+    def _lose_gateway(self, dst: int, known: PathException) -> None:
+        known.gateway = -1
+        if not known.mtu:
+            del self.exceptions[dst]
 
     def note_answer(self, dst: int) -> None:
         """An answer was sent to `dst` that some path may not take whole; nobody but `is_answer` will know of it."""

@@ -168,6 +168,7 @@ class Addresses(Policy):
             self._neigh6.flush(dev, static=True)
         self.del_device_nexthops(dev, addr.V6)
         self.ip6.remove_device(dev)
+        self.ip6.forget_gateways()
         self.ndp.device_removed(dev, now)
         self.settle(now)
 

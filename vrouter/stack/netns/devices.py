@@ -93,6 +93,7 @@ class Devices(Addresses):
             self.del_device_nexthops(dev)
             for ip in self.families():
                 ip.remove_device(dev)
+                ip.forget_gateways()
         if self._acd is not None:
             self._acd.device_removed(dev)
         if self._ndp is not None:
