@@ -196,6 +196,7 @@ cdef class Lpm:
     cdef tuple _zoned_shifts
     cdef int _sweep_shard  # where `sweep` goes on: -1 is _tops
     cdef uint32_t _sweep_at
+    cdef list _sweep_keys  # of _wide, before that
 
     def __cinit__(self, int bits, list ways):
         self._bits = bits
@@ -214,6 +215,7 @@ cdef class Lpm:
             raise MemoryError
         self._shard_count = 1
         self._sweep_shard = -1
+        self._sweep_keys = []
 
     def __dealloc__(self):
         cdef int n
@@ -731,14 +733,16 @@ cdef class Lpm:
         cdef int64_t left = budget * LOOKS
         for number in numbers:
             wanted[<uint32_t>number] = 1
-        if self._sweep_shard < 0 and not self._sweep_at and self._wide:
-            dead = [key for key, number in self._wide.items() if wanted[number]]
-            for key in dead:
-                at = self._wide.pop(key)
-                gone[at] += 1
-            if dead:
-                self._review_wide()
-            left -= len(self._wide) + LOOKS * len(dead)
+        before = len(self._wide)
+        while self._sweep_keys and left > 0:
+            left -= LOOKS
+            key = self._sweep_keys.pop()
+            value = self._wide.get(key, -1)
+            if value >= 0 and wanted[<uint32_t>value]:
+                del self._wide[key]
+                gone[<uint32_t>value] += 1
+        if len(self._wide).bit_length() != before.bit_length():
+            self._review_wide()
         while left > 0:
             shard = &self._tops if self._sweep_shard < 0 else &self._shards[self._sweep_shard]
             while left > 0 and shard.slots != NULL and self._sweep_at <= shard.mask:
@@ -758,7 +762,7 @@ cdef class Lpm:
             self._sweep_at = 0
             self._sweep_shard += 1
             if self._sweep_shard == self._shard_count:
-                self._sweep_shard = -1
+                self._sweep_shard, self._sweep_keys = -1, list(self._wide)
                 break
         found = {}
         for number in numbers:
