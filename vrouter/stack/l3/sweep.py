@@ -42,6 +42,8 @@ class Sweeper:
         """Clear a table that nobody will look anything up in."""
         self._work.pop(table.sweep, None)
         self._take(table.shrink)
+        if not self._work:
+            self._stack.timers.cancel(self._timer)
 
     def timer_fired(self, now: int) -> None:
         """Do a piece of the work."""
