@@ -363,3 +363,17 @@ def receive6(dev: Device, packet: bytes, now: int) -> None:
     """Hand in an IPv6 packet in the frame of its group."""
     mac = b"\x33\x33" + packet[36:40] if packet[24] == 0xFF else dev.mac
     dev.ns.stack.receive(dev, make.ethernet(mac, PEER, make.IPV6, packet), now)
+
+
+def test_a_table_that_goes_while_it_is_swept_leaves_no_timer(stack: Stack) -> None:
+    """Routes go with their device, and the whole table with its namespace, before what they left was cleared."""
+    ns, other = stack.add_netns("a"), stack.add_netns("b")
+    stack.add_veth(ns, "v0", other, "v0")
+    other.add_address("v0", "fd00:0:0:4::2/64")
+    other.add_route("fd00::/16", type="unreachable")
+    other.add_route("fd00::/64", via="fd00:0:0:4::3", dev="v0")
+    other.add_route("fe80::/64", via="fd00:0:0:4::3", dev="v0")
+    stack.remove_netns("a")
+    stack.remove_netns("b")
+    assert len(stack.sweeper) == 0
+    assert stack.poll_at() is None

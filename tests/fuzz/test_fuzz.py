@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from struct import pack
 
 import pytest
 
 from tests.fuzz import captures, session
-from tests.fuzz.octets import mend
+from tests.fuzz.forge_link import ForgeLink
+from tests.fuzz.octets import mend, ones_sum, pseudo6, upper6
 from tests.fuzz.wellformed import Witness
+from tests.fuzz.wellformed6 import Witness6
 from tests.fuzz.world import Action, World
 from vrouter.testing import frames as make
+from vrouter.testing import frames6 as make6
+from vrouter.testing.octets import ip6_int
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 50_000
@@ -87,6 +92,8 @@ def test_a_lost_packet_is_noticed() -> None:
         world.apply(("poll", 1))
 
 
+LINK = ForgeLink(Random(1))
+IGMP = make.igmp_report("239.1.2.3")
 MAC = bytes.fromhex("020000000001")
 PEER = bytes.fromhex("020000000002")
 GOOD = make.ethernet(PEER, MAC, make.IPV4, make.ipv4_udp("10.0.0.1", "10.0.0.2", 7, 7, b"data"))
@@ -106,7 +113,12 @@ def _changed(at: int, to: bytes, *, fix: bool = True) -> bytes:
         (GOOD[:13], "without its header"),
         (_changed(6, PEER), "MAC as source"),
         (GOOD + bytes(1500), "at an MTU"),
-        (_changed(12, b"\x86\xdd", fix=False), "EtherType"),
+        (_changed(12, b"\x88\x47", fix=False), "EtherType"),
+        (_changed(6, b"\3"), "group's MAC as source"),
+        (GOOD[:12] + b"\x81\0\0\5" + GOOD[12:], "a tag where there is no VLAN"),
+        (LINK.frame(MAC, bytes(35)), "where there is no bridge"),
+        (make.ethernet(PEER, MAC, make.IPV4, make.ipv4("10.0.0.1", "10.0.0.2", 2, IGMP, ttl=1)), "router alert"),
+        (make.ethernet(PEER, MAC, make.IPV4, make.ipv4("10.0.0.1", "10.0.0.2", 2, IGMP)), "beyond the link"),
         (GOOD + b"\0", "total length"),
         (_changed(24, b"\0\0", fix=False), "header checksum"),
         (_changed(22, b"\0"), "TTL 0"),
@@ -132,12 +144,88 @@ def test_the_witness_sees_what_is_wrong(frame: bytes, complaint: str) -> None:
     dev = world.stack.namespaces["a"].add_device("e0", mac=MAC)
     witness = Witness()
     witness.sees(dev)
-    witness.owns(world.stack.namespaces["a"].add_address(dev, "10.0.0.1/24"))
+    witness.owns(0x0A000001, 24, "e0")
     witness.check(dev, GOOD)
     if complaint == "loopback source":
         witness.sources.add(0x7F000001)
     with pytest.raises(AssertionError, match=complaint):
         witness.check(dev, frame)
+
+
+OWN6, OTHER6, LOCAL6 = "fd00::1", "fd00::2", "fe80::1"
+ASK = make6.neighbour_solicitation(LOCAL6, make6.solicited_node(OTHER6), OTHER6, mac=MAC)
+
+
+def _six(src: str, dst: str, proto: int, segment: bytes, **header: int) -> bytes:
+    return make6.ipv6(src, dst, proto, segment, **header)
+
+
+@pytest.mark.parametrize(
+    ("packet", "complaint"),
+    [
+        (_six(OWN6, OTHER6, 17, make.udp(OWN6, OTHER6, 7, 7, b"data"), payload_length=3), "payload length"),
+        (_six("ff02::1", OTHER6, 17, b""), "a group as source"),
+        (_six("fd00::9", OTHER6, 17, b""), "is nobody's"),
+        (_six(OWN6, "::1", 17, b""), "to 1"),
+        (_six(OWN6, OTHER6, 17, make.udp(OWN6, OTHER6, 7, 7, b"data", checksum=1)), "wrong checksum"),
+        (_six(OWN6, OTHER6, 17, b""), "0 bytes of protocol 17"),
+        (_six(OWN6, OTHER6, 6, bytes(20)), "protocol 6 made here"),
+        (_six(LOCAL6, make6.solicited_node(OTHER6), 58, ASK, hop_limit=64), "with hop limit 64"),
+        (
+            _six(OWN6, "ff02::1", 58, make6.router_advertisement(OWN6, "ff02::1"), hop_limit=255),
+            "no link-local address",
+        ),
+        (
+            _six("::", "ff02::2", 58, make6.router_solicitation("::", "ff02::2", mac=MAC), hop_limit=255),
+            "has a link-layer address",
+        ),
+        (_six(LOCAL6, "ff02::16", 58, make6.mld2_report(LOCAL6, "ff02::16"), hop_limit=1), "without options"),
+        (_six(OWN6, "ff01::5", 58, b""), "interface scope"),
+        (_six(OWN6, OTHER6, 44, make6.fragment_header(17, bytes(9), more=True)), "no multiple of 8"),
+        (
+            _six(OWN6, OTHER6, 58, make6.icmp6_error(OWN6, OTHER6, 1, 0, make.ipv6_udp("fd00::3", OWN6, 7, 7))),
+            "somebody else than the sender",
+        ),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_the_witness_sees_what_is_wrong_with_ipv6(packet: bytes, complaint: str) -> None:
+    """The same of IPv6, neighbour discovery and MLD."""
+    witness = Witness6()
+    witness.own |= {ip6_int(OWN6), ip6_int(LOCAL6)}
+    good = _six(LOCAL6, make6.solicited_node(OTHER6), 58, ASK, hop_limit=255)
+    witness.check(make6.group_mac6(make6.solicited_node(OTHER6)) + MAC, good)
+    mac = make6.group_mac6(int.from_bytes(packet[24:40], "big")) if packet[24] == 0xFF else PEER
+    with pytest.raises(AssertionError, match=complaint):
+        witness.check(mac + MAC, packet)
+
+
+def test_what_is_forwarded_stays_on_its_link() -> None:
+    """RFC 4291 2.5.6: a packet that came in with a link-local address goes nowhere else; others may."""
+    witness = Witness6()
+    near, far = make.ipv6_udp("fe80::9", OTHER6, 7, 7, b"a"), make.ipv6_udp("fd00::9", OTHER6, 7, 7, b"b")
+    witness.note(near)
+    witness.note(far)
+    witness.check(PEER + MAC, far)
+    with pytest.raises(AssertionError, match="is nobody's"):
+        witness.check(PEER + MAC, near)
+
+
+def test_checksums_are_mended() -> None:
+    """A spoiled frame whose sums are right again comes past the first checks, behind tags and headers, too."""
+    echo = make6.icmp6_echo(OWN6, OTHER6, 1, 1, b"data")
+    for packet in (
+        _six(OWN6, OTHER6, 58, echo),
+        _six(OWN6, OTHER6, 60, make6.destination_options(58, echo)),
+        make.ipv6_udp(OWN6, OTHER6, 7, 7, b"data"),
+    ):
+        frame = PEER + MAC + b"\x81\0\0\5\x86\xdd" + packet
+        spoiled = bytearray(frame)
+        spoiled[-1] ^= 0x55
+        mend(spoiled)
+        upper, start = upper6(packet)
+        body = bytes(spoiled[18:])
+        assert ones_sum(pseudo6(body, upper, len(body) - start) + body[start:]) == 0xFFFF
 
 
 FRAME = bytes(range(60))

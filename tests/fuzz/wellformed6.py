@@ -78,7 +78,7 @@ class Witness6:
             word = unpack_from("!H", packet, 42)[0]
             assert len(packet) > 48, "an empty fragment"
             assert not word & 6
-            assert not word & 1 or (len(packet) - 48) % 8 == 0
+            assert not word & 1 or (len(packet) - 48) % 8 == 0, "a fragment that is no multiple of 8 bytes"
             assert (word & 0xFFF8) + len(packet) - 48 <= 65535
             assert src, "a fragment without a source"
             return

@@ -136,6 +136,8 @@ class World:
             self._collect()
             check_sums(self.stack)
         assert not self.stack.namespaces
+        while len(self.stack.sweeper):  # what tables leave behind
+            self.due()
         assert len(self.stack.timers) == 0, "timers of nobody"
         assert self.stack.poll_at() is None
         assert self.stack.accounts()[1]["queued"] == 0
