@@ -17,7 +17,16 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vrouter.errors import errno_name
-from vrouter.stack.base.addresses import V4, V6, format_address, parse_address_zone
+from vrouter.stack.base.addresses import (
+    LOOPBACK6,
+    SCOPE_LINK,
+    V4,
+    V6,
+    format_address,
+    mapped_ipv4,
+    parse_address_zone,
+    scope6,
+)
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.ancillary import EXTENDED_ERR, INT, SOCKADDR_IN, SOCKADDR_IN6
 
@@ -218,7 +227,7 @@ async def ping_results(
     Sequence numbers begin with 1. OSError when there is no route at the start, ValueError for what is no address. A
     link-local address has its zone: ``fe80::1%lan``.
     """
-    family = parse_address_zone(dst)[0]
+    family = _family(dst, src)
     most = MAX_DATAGRAM - _OPTIONS[family].overhead
     if not 0 <= size <= most:
         raise ValueError(f"size must be 0 to {most} bytes, not {size}")
@@ -257,6 +266,22 @@ async def ping_results(
     finally:
         sock.user = sock.on_close = None
         driver.call(sock.close)
+
+
+def _family(dst: str, src: str | None) -> int:
+    """The family of a ping. OSError EINVAL, as a socket's but with words; ValueError for a source of the other one."""
+    family, target, zone = parse_address_zone(dst)
+    if family == V6:
+        inner = mapped_ipv4(target)
+        if inner is not None:
+            text = f"{dst} is an IPv4 address within IPv6: ping {format_address(inner)}"
+            raise OSError(errno.EINVAL, text)
+        if scope6(target) <= SCOPE_LINK and not zone and target != LOOPBACK6:
+            text = f"{dst} is not the same on every link, and needs its device: {dst}%DEV"
+            raise OSError(errno.EINVAL, text)
+    if src is not None and parse_address_zone(src)[0] != family:
+        raise ValueError(f"the source {src} is of another family than {dst}")
+    return family
 
 
 def _prepare(sock: Socket, names: _Options, ttl: int | None, dont_fragment: bool) -> None:

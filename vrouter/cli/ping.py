@@ -12,6 +12,7 @@ from vrouter.cli.failure import RUNTIME, usage
 
 _LINES: Final = "application/x-ndjson"
 _NS: Final = 1_000_000_000
+_OF_A_LINK: Final = ("fe80:", "ff02:")
 
 
 def ping(arguments: Arguments) -> int:
@@ -60,11 +61,11 @@ def request(arguments: Arguments) -> dict[str, Any]:
         source = options["source"]
         if ":" in source or source[:1].isdigit():
             body["src"] = source
-        elif body["dst"].lower().startswith("fe80:") and "%" not in body["dst"]:
+        elif body["dst"].lower().startswith(_OF_A_LINK) and "%" not in body["dst"]:
             body["dst"] += f"%{source}"
         else:
             raise usage(f"-I is a source address, or the device of a link-local destination; not {source!r}")
-    if body["dst"].lower().startswith("fe80:") and "%" not in body["dst"]:
+    if body["dst"].lower().startswith(_OF_A_LINK) and "%" not in body["dst"]:
         raise usage(f"{body['dst']} is link-local, and needs its device: {body['dst']}%DEV, or -I DEV")
     if "mtu" in options:
         if options["mtu"] not in ("do", "dont"):

@@ -16,7 +16,7 @@ from vrouter.control.endpoint import LINES
 from vrouter.control.errors import Refused
 from vrouter.control.filter import FilterError, compile_filter
 from vrouter.control.streaming import ROWS_PER_PIECE, DeviceCapture, array_of, event_stream, lines_of
-from vrouter.stack.base.addresses import V6, parse_address, parse_address_zone, scoped
+from vrouter.stack.base.addresses import V6, parse_address_zone, scoped
 from vrouter.stack.l3.fib import REJECT, TABLE_MAIN, to_record
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _refusing_route(
     dev = ns.devices.get(zone) or out
     if family == V6 and dev is not None:
         dst = scoped(dst, dev.ifindex)
-    source = 0 if src is None else parse_address(src)[1]
+    source = 0 if src is None else parse_address_zone(src)[1]
     found = ip.lookup(dst, source, ns.devices.get(iif or ""), out, mark)
     if found is None or found.action != REJECT:
         return None

@@ -330,3 +330,20 @@ def check_the_fields(router: vrouter.Router) -> None:
         "denied": 0,
     }
     assert {"netns": "red", "name": "ArpOutRequests", "value": 1} in records.stats(router, "red")
+
+
+async def test_the_way_to_a_link_local_address_needs_a_link(router: vrouter.Router) -> None:
+    """RFC 4007 6: the same address is another one on each link; a zone, ``oif`` or ``iif`` tells which."""
+    red = router["red"]
+    await router.add_veth("red", "v", "blue", "v")
+    for dst in ("fe80::9", "fe80::9%v"):
+        assert red.route_get(dst, oif="v")["dev"] == "v"
+    assert red.route_get("ff02::1%v")["dev"] == "v"
+    assert red.route_get("ff02::1%x")["dev"] == "x"
+    own = next(row["address"] for row in red.addresses() if row["dev"] == "v").partition("/")[0]
+    assert red.route_get("fe80::9%v", src=own)["src"] == own
+    assert red.route_get("fe80::9%v", src=f"{own}%v")["src"] == own
+    with pytest.raises(ValueError, match="needs its device: fe80::9%DEV"):
+        red.route_get("fe80::9")
+    with pytest.raises(ValueError, match="of another family"):
+        red.route_get("fe80::9%v", src="10.0.0.1")

@@ -111,6 +111,25 @@ async def test_what_ping_cannot_send(router: vrouter.Router) -> None:
             await red.ping("10.0.0.2", **options)
 
 
+@pytest.mark.parametrize(
+    ("dst", "src", "told"),
+    [
+        ("fe80::1", None, "needs its device: fe80::1%DEV"),
+        ("ff02::1", None, "needs its device: ff02::1%DEV"),  # RFC 4007 6: a group of one link, too
+        ("::ffff:10.0.0.2", None, "ping 10.0.0.2"),
+        ("fd00::2", "10.0.0.1", "of another family"),
+        ("10.0.0.2", "fd00::1", "of another family"),
+    ],
+)
+async def test_whom_ping_does_not_know(router: vrouter.Router, dst: str, src: str | None, told: str) -> None:
+    """The error says what to write instead, before there is a socket: EINVAL, or ValueError for a foreign source."""
+    red = router["red"]
+    with pytest.raises(OSError if src is None else ValueError, match=told) as caught:
+        await red.ping(dst, src=src)
+    assert getattr(caught.value, "errno", None) == (errno.EINVAL if src is None else None)
+    assert not red.stack.sockets
+
+
 async def test_an_interval_of_nothing_leaves_the_others_their_turn(router: vrouter.Router) -> None:
     """However short the interval, the loop gets its turn after each request, and every request has its record."""
     turns = 0

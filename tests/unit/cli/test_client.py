@@ -178,7 +178,9 @@ async def test_a_life_of_both_families_by_verbs(cli: Cli, router: vrouter.Router
     [
         ("address add fd00::1/129 dev x -n red", 2, "'fd00::1/129' has no prefix length of 0 to 128"),
         ("route add fd00::g/64 dev x -n red", 2, "'fd00::g' is not an IPv6 address"),
-        ("route get fe80::1 -n red", 1, "Network is unreachable (`vrouter show routes` lists the ways that there are)"),
+        ("route get fd00::1 -n red", 1, "Network is unreachable (`vrouter show routes` lists the ways that there are)"),
+        ("route get fe80::1 -n red", 2, "fe80::1 is link-local, and needs its device: fe80::1%DEV"),
+        ("ping ff02::1 -n red", 2, "ff02::1 is link-local, and needs its device: ff02::1%DEV, or -I DEV"),
         ("show routes table nothing", 2, "table 'nothing' is not a number of 1 to 4294967295"),
         ("nexthop del id 9 -n red", 1, "there is no nexthop 9"),
         ("bridge vlan add vid 5 dev x -n red", 2, "device 'x' is no port of a bridge"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.errors import os_error
@@ -15,6 +15,9 @@ from vrouter.stack.l3.route import NO_ROUTE, REFUSALS, Refusal, route_output
 from vrouter.stack.l3.route_load import RouteLoad
 from vrouter.stack.l3.route_text import parse_table
 from vrouter.stack.netns.route_making import ROUTE_TYPES, RouteMaking
+
+if TYPE_CHECKING:
+    from vrouter.stack.device import Device
 
 
 class Routes(RouteMaking):
@@ -152,16 +155,21 @@ class Routes(RouteMaking):
     ) -> dict[str, Any]:
         """The route that a packet to `dst` would take (``ip route get``), as a row of ``show routes`` with the source
         that it would get; ``via``, ``mtu`` and ``expires_ns`` as ICMP told, where it did. With `iif` the packet is one
-        that came in. A route into another namespace has ``accepted`` besides. OSError when there is none."""
+        that came in. A route into another namespace has ``accepted`` besides. OSError when there is none; ValueError
+        for a link-local address without a zone where no device tells it, and for a source of another family."""
         now = self.stack.advance(now)
         family, target, zone = addr.parse_address_zone(dst)
         ip = self.ip(family)
         out = None if oif is None else self.device(oif)
-        if zone:
-            target = addr.scoped(target, self.device(zone).ifindex)
-        elif family == addr.V6 and out is not None:
-            target = addr.scoped(target, out.ifindex)
-        source = 0 if src is None else addr.parse_address(src)[1]
+        link = self.device(zone) if zone else self.device(iif) if out is None and iif is not None else out
+        if zone and out is None and addr.is_multicast6(target):
+            out = link
+        if family == addr.V6:
+            if link is not None:
+                target = addr.scoped(target, link.ifindex)
+            elif addr.is_link_local6(target):
+                raise ValueError(f"{dst} is link-local, and needs its device: {dst}%DEV")
+        source = 0 if src is None else self._source(src, family, link)
         if iif is None:
             whole = ip.lookup(target, source, None, out, mark)
             crosses = whole is not None and whole.action == CROSS
@@ -197,6 +205,14 @@ class Routes(RouteMaking):
         if route.crossing is not None:
             record["accepted"] = route.crossing.accepted
         return record
+
+    def _source(self, text: str, family: int, link: Device | None) -> int:
+        """The source that `get_route` is told; a link-local one without a zone is on `link`."""
+        of, source, zone = addr.parse_address_zone(text)
+        if of != family:
+            raise ValueError(f"the source {text} is of another family than the destination")
+        dev = self.device(zone) if zone else link
+        return source if dev is None else addr.scoped(source, dev.ifindex)
 
     def _destination(
         self,
