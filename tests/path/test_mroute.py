@@ -106,7 +106,15 @@ def test_forwarding_of_unicast_is_another_thing(bench: Bench) -> None:
     assert [sysctl[one] for one in settings] == [1, 1, 1, 0]
     with pytest.raises(ValueError, match="read"):
         sysctl[settings[0]] = 0
+    bench.bed.r.add_mroute(bench.G, "up", ["x"], bench.S[0])
     bench.bed.r.del_mroute(bench.G)
+    assert [sysctl[one] for one in settings] == [1, 1, 1, 0], "there is another one"
+    bench.bed.r.set_multicast_proxy("up", ["y"])
+    bench.bed.r.del_mroute(bench.G, bench.S[0])
+    assert [sysctl[one] for one in settings] == [1, 1, 0, 1]
+    bench.bed.r.set_multicast_proxy("x", ["y"])
+    assert [sysctl[one] for one in settings] == [1, 0, 1, 1]
+    bench.bed.r.set_multicast_proxy(None)
     assert [sysctl[one] for one in settings] == [0, 0, 0, 0]
 
 

@@ -509,3 +509,42 @@ def test_a_route_that_is_refused_makes_no_short_cut(bed: Bed) -> None:
     assert bed.r.crossings["blue"].routes == 1
     bed.r.del_route("172.16.0.0/16", netns="blue")
     assert bed.stack.crossings() == []
+
+
+def test_a_multicast_route_among_many() -> None:
+    """What a multicast route more costs does not grow with how many there are, and a device that goes takes its own
+    along, each for as much as one."""
+
+    def routed(n: int) -> Netns:
+        ns = Bed().stack.add_netns("r")
+        for name in ("up", "x"):
+            ns.add_device(name)
+        for number in range(n):
+            ns.add_mroute(f"239.1.{number}.1", "up", ["x"])
+        return ns
+
+    def add(n: int) -> Callable[[], Any]:
+        ns = routed(n)
+        return lambda: ns.add_mroute("239.2.0.1", "up", ["x"])
+
+    def remove(n: int) -> Callable[[], Any]:
+        ns = routed(n)
+        return lambda: ns.stack.remove_device(ns.device("x"))
+
+    must_be_flat(add)
+    must_be_linear(remove)
+
+
+def test_a_port_of_a_bridge_with_many() -> None:
+    """What a port more costs grows with the bridge's ports, as their addresses are told anew, but no faster."""
+
+    def join(n: int) -> Callable[[], Any]:
+        ns = Bed().stack.add_netns("r")
+        ns.add_device("br0", kind="bridge")
+        for number in range(n):
+            ns.add_device(f"p{number}")
+            ns.set_port(f"p{number}", bridge="br0")
+        ns.add_device("new")
+        return lambda: ns.set_port("new", bridge="br0")
+
+    must_be_linear(join)

@@ -272,7 +272,8 @@ class Bridge:
 
     def add_port(self, dev: Device, now: int) -> BridgePort:
         """`dev` becomes a port."""
-        number = next(n for n in range(1, MAX_PORTS + 2) if all(p.number != n for p in self.ports.values()))
+        taken = {p.number for p in self.ports.values()}
+        number = next(n for n in range(1, MAX_PORTS + 2) if n not in taken)
         port = BridgePort(self, dev, number)
         self.ports[dev] = port
         dev.bridge_port, dev.layered = port, True

@@ -38,7 +38,7 @@ class MulticastAdmin(Links):
         super().__init__(stack, name)
         self._groups: GroupTables | None = None
         self._asked: dict[tuple[Device, int], None] = {}
-        self._mc_devices: dict[tuple[Device, int], None] = {}  # where mc_forwarding is on
+        self._mc_devices: dict[tuple[Device, int], int] = {}  # where mc_forwarding is on: how many forward there
 
     @property
     def groups_state(self) -> GroupTables:
@@ -147,7 +147,7 @@ class MulticastAdmin(Links):
                 route.joined = EVERYBODY if whence == ANY else Filter(False, frozenset((whence,)))
                 self.want(port, family, to, None, route.joined)
                 self.settle(now)
-        self._mc_forwarding()
+        self._count_forwarding([(dev, family) for dev in route.devices()], 1)
 
     def del_mroute(self, group: str, source: str | None = None, *, now: int | None = None) -> None:
         """Take out the multicast route of a group and source (None or "*": any); OSError ENOENT."""
@@ -169,7 +169,7 @@ class MulticastAdmin(Links):
             if not isinstance(way, Device):
                 way.routes -= 1
         self.forget_unused_crossings()
-        self._mc_forwarding()
+        self._count_forwarding([(dev, route.family) for dev in route.devices()], -1)
 
     @staticmethod
     def _stream(group: str, source: str | None) -> tuple[int, int, int]:
@@ -185,20 +185,18 @@ class MulticastAdmin(Links):
             raise OSError(errno.EINVAL, f"{source} is no source of {group}")
         return family, to, whence
 
-    def _mc_forwarding(self) -> None:
-        """The settings of that name show where multicast is forwarded."""
-        tables = self.groups_state
-        used = {(dev, route.family): None for route in tables.routes.all() for dev in route.devices()}
-        if tables.proxy is not None:
-            ports = (tables.proxy.upstream, *tables.proxy.downstream)
-            used.update({(dev, family): None for dev in ports for family in DIALECTS})
-        before, self._mc_devices = self._mc_devices, used
-        for dev, family in (*before, *used):
-            if not dev.removed and dev.ns is self.this:
-                self.sysctl.multicast_routing(family, dev.name, (dev, family) in used)
-        for family in DIALECTS:
-            if any(one == family for _, one in (*before, *used)):
-                self.sysctl.multicast_routing(family, "all", any(one == family for _, one in used))
+    def _count_forwarding(self, ports: Iterable[tuple[Device, int]], more: int) -> None:
+        """One more (1) or less (-1) forwards at these (device, family): ``mc_forwarding`` shows where any does."""
+        counts = self._mc_devices
+        for key in ports:
+            dev, family = key
+            had = counts.pop(key, 0)
+            if had + more:
+                counts[key] = had + more
+            if not had or not had + more:
+                if not dev.removed and dev.ns is self.this:
+                    self.sysctl.multicast_routing(family, dev.name, key in counts)
+                self.sysctl.multicast_routing(family, "all", any(one == family for _, one in counts))
 
     # -- proxy and multicast DNS --------------------------------------------------------------------------------------
 
@@ -229,7 +227,10 @@ class MulticastAdmin(Links):
         self._fit_queriers(now)
         for (_, family), querier in tables.queriers.items():
             tables.dirty.update({(family, group): None for group in querier.groups})
-        self._mc_forwarding()
+        for one, more in ((proxy, 1), (old, -1)):
+            if one is not None:
+                ports = (one.upstream, *one.downstream)
+                self._count_forwarding([(dev, family) for dev in ports for family in DIALECTS], more)
 
     def set_mdns(self, devices: Iterable[Device | str], *, now: int | None = None) -> None:
         """Let multicast DNS cross between the links of these devices (`l3.multicast.mdns`); none: no more."""
