@@ -158,6 +158,7 @@ def test_bpdu_guard(tree: Tree) -> None:
     tree.port(0, state="forwarding")
     tree.bed.run_for(4)
     assert tree.send(0, BROADCAST) == [1, 2]
+    assert tree.at[0].dev.error == ""
 
 
 def test_root_guard(tree: Tree) -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 SECOND: Final = 1_000_000_000
 MAX_PORTS: Final = 1023
+GUARDED: Final = "a BPDU came in by a guarded port"  # what is wrong with a port until somebody configures it anew
 
 _STP_STATE: Final = int(DropReason.BRIDGE_INGRESS_STP_STATE)
 _VLAN: Final = int(DropReason.VLAN_NOT_ALLOWED)
@@ -261,7 +262,7 @@ class Bridge:
             return _BPDU_INVALID
         if port.guard == "bpdu":
             port.admin = "disabled"
-            port.dev.error = "a BPDU came in by a guarded port"
+            port.dev.error = GUARDED
             self.link_changed(port, now)
             return 0
         taken = self.stp.receive(port.stp, bpdu)
@@ -296,6 +297,7 @@ class Bridge:
             self.stp.remove_port(port.stp)
             self.apply_stp(now)
         port.forwards = port.learns = False
+        _forgive(port)
         self._carrier()
 
     def link_changed(self, port: BridgePort, now: int) -> None:
@@ -428,6 +430,8 @@ class Bridge:
         if self.stp is not None and port.stp is not None:
             self.stp.set_port(port.stp, priority=port.priority, cost=port.cost, restricted_role=port.guard == "root")
             self.stp.set_edge(port.stp, port.edge)
+        if port.admin != "disabled":
+            _forgive(port)
         self.link_changed(port, now)
 
     def tick(self, now: int) -> None:
@@ -509,6 +513,12 @@ class Bridge:
             timers.cancel(timer)
         self.stp = self.snooping = None
         self.actions.clear()
+
+
+def _forgive(port: BridgePort) -> None:
+    """The guard disables the port no more."""
+    if port.dev.error == GUARDED:
+        port.dev.error = ""
 
 
 def wants_group(dev: Device, mac: bytes) -> bool:
