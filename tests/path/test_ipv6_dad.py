@@ -9,7 +9,8 @@ import errno
 
 import pytest
 
-from vrouter.stack.base.addresses import format_ipv6
+from tests.path.bed import Bed
+from vrouter.stack.base.addresses import format_ipv6, parse_address
 from vrouter.testing import Lab, frames, match
 
 WANTED = "2001:db8::7"
@@ -125,3 +126,29 @@ def test_nobody_waits_where_detection_is_off(lab: Lab) -> None:
     for host in (a, b):
         host.ns.add_address("lan", f"{WANTED}/64", now=lab.now)
     assert (state(a), state(b)) == ("preferred", "preferred")
+
+
+def test_the_prefix_of_a_tentative_address_is_on_the_link() -> None:
+    """RFC 4862 5.4: a tentative address is not ours yet, but its prefix has its route at once, as in Linux: a router
+    forwards there while it still looks for duplicates. The route goes with the device, and with the address."""
+    bed = Bed(ipv6=True)
+    ns = bed.stack.add_netns("r")
+    bed.station(ns, "lan")
+    address = ns.add_address("lan", "fd00:1::1/64", now=bed.now)
+    prefix = parse_address("fd00:1::")[1]
+
+    def routes() -> list[str]:
+        return [route.proto for route in ns.ip6.main.exact(prefix, 64)]
+
+    assert address.state == "tentative"
+    assert routes() == ["kernel"]
+    assert not ns.ip6.is_local(address.address)
+    ns.set_device("lan", up=False, now=bed.now)
+    assert routes() == []
+    ns.set_device("lan", up=True, now=bed.now)
+    assert routes() == ["kernel"]
+    bed.run_for(5)
+    assert address.state == "preferred"
+    assert routes() == ["kernel"]
+    ns.del_address("lan", "fd00:1::1/64", now=bed.now)
+    assert routes() == []

@@ -254,7 +254,10 @@ class IpState(RoutingTables):
         zero = self._zero_of(a)
         if zero >= 0:
             _count(self.zeros, zero, 1)
-        for entry in self._routes_of(a):
+        self._make_routes(a, self._routes_of(a))
+
+    def _make_routes(self, a: Address, entries: list[Entry]) -> None:
+        for entry in entries:
             try:
                 self._table(entry[2].table).add(*entry)
             except FileExistsError:  # what is there, of another address of the device as a rule, serves both
@@ -274,7 +277,10 @@ class IpState(RoutingTables):
         zero = self._zero_of(a)
         if zero >= 0:
             _count(self.zeros, zero, -1)
-        for entry in self._routes_of(a):
+        self._drop_routes(a, self._routes_of(a))
+
+    def _drop_routes(self, a: Address, entries: list[Entry]) -> None:
+        for entry in entries:
             claim = _claim(entry, a.dev)
             waiting = self._waiting.get(claim)
             if waiting is not None and waiting.pop(a, None) is not None:

@@ -26,7 +26,29 @@ _ANYCAST_LENGTH: Final = 126  # RFC 6164: on a point-to-point link of /127 there
 class Ip6State(IpState):
     """IPv6 of one namespace."""
 
-    __slots__ = ()
+    __slots__ = ("_on_link",)
+
+    def clear(self) -> None:
+        """Let go of all addresses and routes at once."""
+        super().clear()
+        self._on_link: dict[Address, None] = {}  # those whose prefix has its route
+
+    def enter_prefix(self, a: Address) -> None:
+        """The route to the prefix of a new address: it is there while the address is still tentative, as in Linux,
+        for it says who is on the link, and not who we are."""
+        if a.dev.up and a not in self._on_link:
+            self._on_link[a] = None
+            self._make_routes(a, self._prefix_route_of(a))
+
+    def leave_prefix(self, a: Address) -> None:
+        """The address goes, or its device is taken down."""
+        if a in self._on_link:
+            del self._on_link[a]
+            self._drop_routes(a, self._prefix_route_of(a))
+
+    def _forget(self, a: Address) -> None:
+        super()._forget(a)
+        self.leave_prefix(a)
 
     @property
     def neighbours(self) -> NeighTable:
@@ -82,13 +104,14 @@ class Ip6State(IpState):
     def _is_nobodys(self, address: int, length: int) -> bool:
         return not (is_host6(address) or address == LOOPBACK6) or not 0 < length <= self.bits
 
-    def _routes_of(self, a: Address) -> list[Entry]:
+    def _prefix_route_of(self, a: Address) -> list[Entry]:
+        if a.dev.kind == "lo" or a.length == self.bits or a.origin == "ra":
+            return []  # whether an advertised prefix is on the link is said apart (RFC 5942 4)
         network = a.address & mask(a.length, self.bits)
+        return [self._kernel_route(a, UNICAST, network, a.length, TABLE_MAIN, "link", CONNECTED_METRIC)]
+
+    def _routes_of(self, a: Address) -> list[Entry]:
         routes = [self._kernel_route(a, LOCAL, a.address, self.bits, TABLE_LOCAL, "host")]
-        if a.dev.kind == "lo":
-            return routes
-        if a.length < self.bits and a.origin != "ra":  # whether that prefix is on the link is said apart (RFC 5942 4)
-            routes.append(self._kernel_route(a, UNICAST, network, a.length, TABLE_MAIN, "link", CONNECTED_METRIC))
         zero = self._zero_of(a)
         if zero >= 0 and zero != a.address:
             routes.append(self._kernel_route(a, ANYCAST, zero, self.bits, TABLE_LOCAL, "host"))

@@ -60,6 +60,8 @@ class Addresses(Policy):
         if family == addr.V6:
             if not dev.with_ipv6:
                 raise PermissionError(errno.EACCES, f"IPv6 is disabled on device {dev.name!r}")
+            if address == addr.LOOPBACK6 and dev.kind != "lo":  # RFC 4291 2.5.3
+                raise OSError(errno.EINVAL, "only 'lo' can have the loopback address")
             address = addr.scoped(address, dev.ifindex)
         a = ip.add_address(dev, address, length)
         a.origin, a.valid_until, a.preferred_until = origin, valid_until, preferred_until
@@ -87,6 +89,7 @@ class Addresses(Policy):
             return
         hold(self, addr.V6, addr.solicited_node(a.address), dev)
         a.state = "tentative"
+        self.ip6.enter_prefix(a)
         if dev.ready:
             self.ndp.dad.start(a, now)
         self.ndp.address_added(a, now)

@@ -151,6 +151,8 @@ class Devices(Addresses):
             if not up:
                 self._quiet(dev, now)
             for a in dev.addresses:
+                if a.family == addr.V6:
+                    (self.ip6.enter_prefix if up else self.ip6.leave_prefix)(a)
                 if not up:
                     self.ip(a.family).deactivate(a)
                 elif a.state in USABLE and (a.family == addr.V4 or not dev.with_arp):
