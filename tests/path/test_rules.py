@@ -186,6 +186,8 @@ def test_what_is_no_rule(bed: Bed) -> None:
         (errno.EINVAL, {"action": "blackhole", "table": 5}),
         (errno.EINVAL, {"action": "blackhole", "goto": 5}),
         (errno.EINVAL, {"tos": 3}),
+        (errno.EINVAL, {"iif": "10.0.0.1/33", "table": 5}),
+        (errno.EINVAL, {"oif": "a" * 16, "table": 5}),
         (None, {"from": "10.0.0.1/8"}),
         (None, {"priority": -1}),
         (None, {"mark": "blue"}),

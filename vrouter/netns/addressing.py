@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from vrouter import records
 from vrouter.netns.links import Links
-from vrouter.stack.base.addresses import V6, parse_address, parse_mac, scoped
+from vrouter.stack.base.addresses import (
+    LOOPBACK6,
+    V4,
+    V6,
+    is_host4,
+    is_host6,
+    parse_address,
+    parse_mac,
+    scoped,
+)
 from vrouter.stack.base.drop import DropReason
 
 if TYPE_CHECKING:
@@ -46,9 +55,11 @@ class Addressing(Links):
     # -- neighbours -------------------------------------------------------------------------------------------------
 
     async def add_neighbor(self, dev: str, address: str, mac: str) -> None:
-        """Make a permanent neighbour, or make the one that is there permanent. OSError ENODEV, EINVAL."""
+        """Make a permanent neighbour, or make the one that is there permanent. OSError ENODEV; EINVAL for an address
+        or a MAC that no station has."""
         table, device, target = self._neighbor(dev, address)
         link = parse_mac(mac)
+        _check_station(address)
         if not device.with_arp or link[0] & 1:
             raise OSError(errno.EINVAL, f"device {dev!r} has no neighbor with {mac}")
         self._call(table.add_static, device, target, link)
@@ -82,8 +93,10 @@ class Addressing(Links):
 
     async def add_proxy(self, dev: str, address: str) -> None:
         """Answer for an IPv6 address in its owner's place, where ``proxy_ndp`` and forwarding are on. OSError EEXIST,
-        ENODEV, EINVAL for ``lo``, EOPNOTSUPP for IPv4 (``proxy_arp`` answers by the routes)."""
+        ENODEV, EINVAL for ``lo`` and for an address that no station has, EOPNOTSUPP for IPv4 (``proxy_arp`` answers
+        by the routes)."""
         device, target = self._proxied(dev, address)
+        _check_station(address)
         self.stack.ndp.add_proxy(device, target)
         self._settle()
 
@@ -131,3 +144,10 @@ class Addressing(Links):
     def routers(self) -> list[Record]:
         """The rows of ``show routers``: who advertises to us."""
         return records.routers(self.router, self.name)
+
+
+def _check_station(text: str) -> None:
+    """OSError EINVAL for what is no single station's address."""
+    family, address = parse_address(text)
+    if not (is_host4 if family == V4 else is_host6)(address) or (family == V6 and address == LOOPBACK6):
+        raise OSError(errno.EINVAL, f"{text} is the address of no station")

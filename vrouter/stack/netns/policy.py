@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base import addresses as addr
+from vrouter.stack.base.names import check_device
 from vrouter.stack.l3.multipath import NextHop
 from vrouter.stack.l3.nexthop import NextHopObject
 from vrouter.stack.l3.route_text import parse_table
@@ -158,7 +159,10 @@ def parse_selectors(selectors: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         raise OSError(errno.EINVAL, "the two low bits of tos are ECN's")
     for name in ("iif", "oif"):
         if name in given:
-            wanted[name] = str(given[name])
+            wanted[name] = dev = str(given[name])
+            problem = None if dev.startswith("@") else check_device(dev)  # @NETNS: what crosses from there
+            if problem is not None:
+                raise OSError(errno.EINVAL, f"{name} {dev!r}: {problem}")
     if "mark" in given:
         wanted["mark"], wanted["mask"] = parse_mark(given["mark"])
     if "invert" in given:
