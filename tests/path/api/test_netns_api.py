@@ -212,6 +212,28 @@ async def test_neighbors_by_call(router: vrouter.Router) -> None:
         assert caught.value.errno == errno.EINVAL
 
 
+@pytest.mark.parametrize("address", ["::1/128", "::/64", "ff0e::1/64", "::ffff:10.0.5.1/128"])
+async def test_what_no_link_has(router: vrouter.Router, address: str) -> None:
+    """RFC 4291 2.5.2, 2.5.3, 2.5.5.2, 2.7: no device but lo has such an address."""
+    red = router["red"]
+    before = red.addresses()
+    with pytest.raises(OSError) as caught:
+        await red.add_address("x", address)
+    assert caught.value.errno == errno.EINVAL
+    assert red.addresses() == before
+
+
+@pytest.mark.parametrize("address", ["::", "::1", "ff02::9", "::ffff:10.0.0.7", "0.0.0.0", "224.0.0.9"])
+async def test_no_station_has_it(router: vrouter.Router, address: str) -> None:
+    """RFC 4291 2.5.2, 2.5.3, 2.7, RFC 1122 3.2.1.3: nobody is a neighbour by it, and nobody is answered for."""
+    red = router["red"]
+    for call in (red.add_neighbor("x", address, "02:00:00:00:00:07"), red.add_proxy("x", address)):
+        with pytest.raises(OSError) as caught:
+            await call
+        assert caught.value.errno in (errno.EINVAL, errno.EOPNOTSUPP)
+    assert red.neighbors() == []
+
+
 def test_waiting_for_addresses() -> None:
     """RFC 5227 2.1.1: with acd = "probe" an address is tentative until nobody answered; then, and for one that is in
     conflict, `wait_addresses` returns."""
