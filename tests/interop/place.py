@@ -92,11 +92,8 @@ SETTINGS = {
     "net.ipv6.ip6frag_time": 1,
     **{f"net.ipv6.neigh.{dev}.retrans_time_ms": 100 for dev in "ab"},
 }
-DEFAULTS6 = {  # of devices that are made later: addresses are there at once, and stay
-    f"net.ipv6.conf.{which}.{name}": value
-    for which in ("all", "default")
-    for name, value in (("dad_transmits", 0), ("keep_addr_on_down", 1))
-}
+DEFAULTS6 = {f"net.ipv6.conf.{which}.dad_transmits": 0 for which in ("all", "default")}  # addresses are there at once
+STAYING = {f"net.ipv6.conf.{which}.keep_addr_on_down": 1 for which in ("all", "default")}  # as vrouter's do
 PROXIED = "fd00:1::99"  # answered for on A where `proxy_ndp` says so
 PATIENCE = 15.0  # s of real time for what must come
 ARRIVAL = "back", "through"  # on A, on B
@@ -323,7 +320,7 @@ def kernel_place() -> Iterator[Place]:
     with TapLab() as lab, contextlib.ExitStack() as stack:
         left, middle, right = (lab.host(name).netns for name in ("ka", "kr", "kb"))
         _quiet(left, right)
-        for name, value in DEFAULTS6.items():
+        for name, value in (DEFAULTS6 | STAYING).items():
             _write_sysctl(middle, name, value)
         for netns, dev, mac, host in ((left, "a", ROUTER_A, HOST_A), (right, "b", ROUTER_B, HOST_B)):
             near, far = ["netns", netns, "address", host], ["netns", middle, "address", mac]

@@ -139,6 +139,20 @@ def test_a_gratuitous_packet_updates_what_is_known(bed: Bed, op: int) -> None:
     assert bed.r.neigh4.get(bed.a.dev, 0x0A000102).mac == frames.mac_bytes(OTHER)
 
 
+@UNSOLICITED
+@pytest.mark.parametrize("where", ["all", "a"])
+def test_gratuitous_packets_teach_nothing_where_they_are_dropped(bed: Bed, op: int, where: str) -> None:
+    """Linux's drop_gratuitous_arp: neither a new neighbour nor another address of a known one."""
+    bed.r.sysctl[f"net.ipv4.conf.{where}.drop_gratuitous_arp"] = 1
+    bed.r.sysctl["net.ipv4.conf.a.arp_accept"] = 1
+    with bed.expect(rx=1, drops={DropReason.ARP_NOT_ON_LINK: 1}, **{"ArpInRequests" if op == 1 else "ArpInReplies": 1}):
+        bed.a.send_arp(frames.arp(op, OTHER, "10.0.1.2", OTHER if op == 2 else bytes(6), "10.0.1.2"))
+    assert bed.neigh(bed.a) is None
+    bed.a.send_arp(request(bed, "10.0.1.1"))
+    bed.a.send_arp(frames.arp(op, OTHER, "10.0.1.2", OTHER if op == 2 else bytes(6), "10.0.1.2"))
+    assert bed.r.neigh4.get(bed.a.dev, 0x0A000102).mac == bed.a.mac
+
+
 @pytest.mark.parametrize(("locktime", "believed"), [(100, False), (0, True)])
 def test_the_first_answer_wins_for_a_while(bed: Bed, locktime: int, believed: bool) -> None:
     """Linux's locktime (1 s): of two stations that answer one question the first is the nearest."""

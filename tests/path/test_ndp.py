@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
@@ -180,6 +182,21 @@ def test_a_neighbour_is_answered(link: Link) -> None:
     assert [frame.dst for _, frame in link.heard] == [MAC]
     assert link.r.stats[Stat.Icmp6InNeighborSolicits] >= 1
     assert link.r.stats[Stat.Icmp6OutNeighborAdvertisements] >= 1
+
+
+def test_the_traffic_class_of_neighbour_discovery(link: Link) -> None:
+    """Linux's ndisc_tclass: of answers, questions and redirects of that device, and of no other packet."""
+    assert [answer.tc for answer in link.send(question())] == [0]
+    link.r.sysctl["net.ipv6.conf.lan.ndisc_tclass"] = 0xC0
+    [answer] = link.send(question())
+    assert (answer[ICMPv6ND_NA].tgt, answer.tc) == (R, 0xC0)
+    link.heard.clear()
+    packet = IPv6(src=FAR, dst="2001:db8:1::77") / UDP(sport=1, dport=2)
+    link.stack.receive(link.up, bytes(Ether(src=MAC, dst=MAC_UP) / packet), link.now)
+    link.carry()
+    assert [(frame[ICMPv6ND_NS].tgt, frame[IPv6].tc) for _, frame in link.heard] == [("2001:db8:1::77", 0xC0)]
+    echo = IPv6(src=S, dst=R) / ICMPv6EchoRequest()
+    assert [reply.tc for reply in link.send(echo) if ICMPv6EchoReply in reply] == [0]
 
 
 def test_a_packet_waits_for_its_neighbour(link: Link) -> None:

@@ -186,6 +186,55 @@ def test_forwarding_does_not_use_it(bed: Bed) -> None:
     assert bed.b.received == [match.udp(dst=FAR, df=True)]
 
 
+def test_forwarding_uses_it_when_told_to(bed: Bed) -> None:
+    """Linux's ip_forward_use_pmtu: the sender is told what the path takes, and what may be cut is cut to it."""
+    bed.udp(5000)
+    too_big(bed, 1000)
+    bed.r.sysctl["net.ipv4.ip_forward_use_pmtu"] = 1
+    sent = frames.ipv4_udp("10.0.1.2", FAR, 1, 2, bytes(1400), df=True)
+    bed.a.send(sent)
+    assert bed.a.received == [match.icmp4(type=3, code=4, src="10.0.1.1", rest=1000, quotes=sent)]
+    assert bed.b.received == []
+    bed.a.send(frames.ipv4_udp("10.0.1.2", FAR, 1, 2, bytes(1400)))
+    assert [len(frame) - 14 for frame in bed.b.received] == [996, 452]
+    bed.b.received.clear()
+    bed.a.send(frames.ipv4_udp("10.0.1.2", "192.0.2.9", 1, 2, bytes(1400), df=True))
+    assert [len(frame) - 14 for frame in bed.b.received] == [1428]
+
+
+@pytest.mark.parametrize("mode", [1, 2, 3])
+def test_sockets_do_not_discover_it_when_told_not_to(bed: Bed, mode: int) -> None:
+    """Linux's ip_no_pmtu_disc: new sockets are as with IP_PMTUDISC_DONT; those that ask to still do discover it."""
+    old = bed.udp(5001)
+    bed.r.sysctl["net.ipv4.ip_no_pmtu_disc"] = mode
+    assert old.getsockopt(c.SOL_IP, c.IP_MTU_DISCOVER) == c.IP_PMTUDISC_WANT
+    sock = bed.udp(5000)
+    assert sock.getsockopt(c.SOL_IP, c.IP_MTU_DISCOVER) == c.IP_PMTUDISC_DONT
+    both = bed.r.socket(c.AF_INET6, c.SOCK_DGRAM)
+    assert both.getsockopt(c.SOL_IP, c.IP_MTU_DISCOVER) == c.IP_PMTUDISC_DONT
+    assert both.getsockopt(c.SOL_IPV6, c.IPV6_MTU_DISCOVER) == c.IP_PMTUDISC_WANT
+    sock.sendto(b"x", (FAR, 7), now=bed.now)
+    assert bed.b.received == [match.udp(df=False)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "learned", "told"), [(0, 1000, True), (1, 552, True), (2, 1500, False), (3, 1500, False)]
+)
+def test_what_is_believed_of_it_is_a_setting(bed: Bed, mode: int, learned: int, told: bool) -> None:
+    """Linux's ip_no_pmtu_disc: 1 takes the path for min_pmtu; 2 believes nobody; 3 nobody who quotes UDP, for whoever
+    sends that cannot be told from a stranger."""
+    bed.r.sysctl["net.ipv4.ip_no_pmtu_disc"] = mode
+    sock = sender(bed)
+    too_big(bed, 1000)
+    assert mtu_of(bed) == learned
+    if told:
+        with pytest.raises(OSError) as caught:
+            sock.send(b"next call", now=bed.now)
+        assert caught.value.errno == errno.EMSGSIZE
+    else:
+        assert sock.send(b"next call", now=bed.now) == 9
+
+
 def test_datagrams_off_the_net_use_the_whole_mtu(bed: Bed) -> None:
     """RFC 1191, a deviation from RFC 1122 3.3.3: 576 bytes off the net is history."""
     bed.udp(5000).sendto(bytes(1472), (FAR, 7), now=bed.now)

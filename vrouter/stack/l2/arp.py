@@ -14,7 +14,8 @@ of RFC 5227 in front:
 4. anything else only refreshes an entry that exists (RFC 826's merge flag), or it dies as ARP_NOT_ON_LINK. A unicast
    reply makes it REACHABLE; a request, or what was broadcast, proves no reachability (STALE). A gratuitous packet
    (sender = target) replaces a known MAC at once, another one only after `locktime`. With ``arp_accept`` gratuitous
-   packets and replies make entries too (2: only for addresses in a prefix of the device).
+   packets and replies make entries too (2: only for addresses in a prefix of the device); with ``drop_gratuitous_arp``
+   gratuitous packets teach nothing and die as ARP_NOT_ON_LINK.
 
 Settings, as in Linux: ``arp_ignore`` 0 answers for every address of the namespace, 1 for those of this device alone,
 2 only to senders in their prefix besides, 3 for all but those of host scope, 8 never. ``arp_filter`` answers only where
@@ -69,6 +70,8 @@ def arp_input(ns: Netns, dev: Device, pkt: Packet, now: int) -> tuple[int, Packe
     if ns.acd.arp_seen(dev, arp, now):
         return 0, None
     spa, tpa = arp.spa, arp.tpa
+    if spa == tpa and dev.conf4.drop_gratuitous_arp:
+        return DropReason.ARP_NOT_ON_LINK, None
     if spa == 0:
         if is_request and _answers_for(ns, dev, arp):
             return _answer(ns, dev, arp, now)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from vrouter.stack.base.addresses import NULL_MAC, V6
 from vrouter.stack.base.packet import Packet
 from vrouter.stack.wire import ethernet
+from vrouter.stack.wire.icmpv6 import REDIRECT, ROUTER_SOLICITATION
 from vrouter.stack.wire.ipv6 import HEADER_LEN, MIN_MTU, PROTO_ICMPV6
 from vrouter.stack.wire.ndp import HOP_LIMIT, Redirect
 
@@ -41,6 +42,11 @@ def message(dev: Device, src: int, dst: int, value: Message) -> Packet:
     pkt.ttl = HOP_LIMIT
     pkt.oif = dev
     return pkt
+
+
+def is_ndp(pkt: Packet) -> bool:
+    """Whether a message that stands at its ICMPv6 header is one of neighbour discovery."""
+    return pkt.proto == PROTO_ICMPV6 and ROUTER_SOLICITATION <= pkt.buf[pkt.start] <= REDIRECT
 
 
 def is_station(mac: bytes | None) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vrouter.stack.base.addresses import V4, zone_of
-from vrouter.stack.base.packet import DONT_FRAGMENT
 from vrouter.stack.l3.fib import UNICAST
 from vrouter.stack.wire.ipv4 import decrement_ttl
 from vrouter.stack.wire.ipv6 import decrement_hop_limit
@@ -46,11 +45,12 @@ def broadcasts(pkt: Packet, route: Route) -> bool:
     return bool(iif.conf4.bc_forwarding and iif.conf4.forwarding)
 
 
-def exceeds_mtu(ip: IpState, pkt: Packet, route: Route, dev: Device) -> int:
-    """The MTU to tell the sender of a packet that is too large and must not be cut; 0 when it can go (RFC 1191 4, RFC
-    8200 5). IPv6 input has marked every packet as one that must not be cut."""
-    mtu = ip.route_mtu(route, dev)
-    return mtu if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT else 0
+def transit_mtu(ip: IpState, pkt: Packet, route: Route, dev: Device, now: int) -> int:
+    """The largest packet that is forwarded by a route: the next link's alone to say (RFC 1191 4), unless
+    ``ip_forward_use_pmtu`` has it heed what is known of the path. IPv6 has no such setting, as in Linux."""
+    if ip.exceptions and ip.family == V4 and ip.ns.conf.ip_forward_use_pmtu:
+        return ip.path_mtu(route, pkt.dst, now)
+    return ip.route_mtu(route, dev)
 
 
 def decrement(pkt: Packet) -> None:

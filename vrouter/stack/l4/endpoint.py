@@ -64,6 +64,8 @@ class Endpoint:
             self.at, self.settings4 = V6, Settings()
             if ns.conf.bindv6only:
                 self.options |= c.V6ONLY
+        if ns.conf.ip_no_pmtu_disc:
+            self.settings4.mtu_discover = c.IP_PMTUDISC_DONT
         self.local = self.source = self.port = self.peer = self.peer_port = self.mark = self._locks = 0
         self.device: Device | None = None
         self.closed = False

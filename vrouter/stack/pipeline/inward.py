@@ -8,6 +8,7 @@ from vrouter.stack.base.addresses import V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import (
+    DONT_FRAGMENT,
     FORWARDED,
     FRAGMENT,
     IP_OPTIONS,
@@ -17,7 +18,7 @@ from vrouter.stack.base.packet import (
 from vrouter.stack.hooks import hooks as hook
 from vrouter.stack.l2.ndp_message import build_redirect
 from vrouter.stack.l3 import fib
-from vrouter.stack.l3.forward import broadcasts, exceeds_mtu, forwards, redirect_gateway
+from vrouter.stack.l3.forward import broadcasts, forwards, redirect_gateway, transit_mtu
 from vrouter.stack.l3.icmp import ECHO_REPLY, ErrorNews, redirect_target
 from vrouter.stack.l3.icmpv6 import MLD, NDP
 from vrouter.stack.l3.input import group_input, is_heard
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 # Members of an IntEnum are looked up slowly: the path uses plain numbers.
 _CONSUMED: Final = int(Stat.AcctConsumed)
 _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
+_NO_PMTU_BUT_TOLD: Final = 1
 _UDP_FINE: Final = (0, _NO_SOCKET, int(DropReason.SOCKET_RCVBUFF))  # whatever became of it, it was right
 _FORWARD, _DELIVER, _CROSS = fib.FORWARD, fib.DELIVER, fib.CROSS
 
@@ -170,10 +172,15 @@ class Inward(Multicast):
             if redirect_target(ip, pkt, news):
                 ip.learn_gateway(quoted.dst, news.info, now)
             return
+        info, is_too_big = news.info, (news.type, news.code) == codec.errors[TOO_BIG]
+        if is_too_big and ns.conf.ip_no_pmtu_disc and ip.family == V4:
+            if ns.conf.ip_no_pmtu_disc != _NO_PMTU_BUT_TOLD:
+                return  # 3 would believe those about protocols that tell their own packets by a number, as TCP
+            info = 0  # whatever it says
         tell = udp_error if quoted.proto == PROTO_UDP else ping_error if quoted.proto == codec.icmp_proto else None
-        known = tell is not None and tell(ns, quoted, news.type, news.code, news.info, now, pkt.src, ip.family)
-        if (news.type, news.code) == codec.errors[TOO_BIG] and (known or ip.is_answer(quoted)):
-            ip.learn_mtu(quoted.dst, news.info, now)  # RFC 5927 7.1, RFC 8201 4: only about what was sent from here
+        known = tell is not None and tell(ns, quoted, news.type, news.code, info, now, pkt.src, ip.family)
+        if is_too_big and (known or ip.is_answer(quoted)):
+            ip.learn_mtu(quoted.dst, info, now)  # RFC 5927 7.1, RFC 8201 4: only about what was sent from here
 
     def forward(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """RFC 1812 5.2.1.2: TTL, MTU, redirect, FORWARD, out."""
@@ -182,8 +189,8 @@ class Inward(Multicast):
         if pkt.ttl <= 1:
             self.tell(ns, ip, pkt, TTL_EXCEEDED, 0, now)
             return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
-        mtu = exceeds_mtu(ip, pkt, route, dev)
-        if mtu:
+        mtu = transit_mtu(ip, pkt, route, dev, now)
+        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT:  # of IPv6 all packets are so marked
             self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
             ns.stats[ip.codec.frag_fails] += 1
             return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
@@ -203,7 +210,7 @@ class Inward(Multicast):
         if pkt.flags & IP_OPTIONS and pkt.family == V4:
             options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
         ns.stats[ip.codec.forw] += 1
-        return self.send(ns, ip, pkt, dev, ip.route_mtu(route, dev), now, group=route.type == fib.BROADCAST)
+        return self.send(ns, ip, pkt, dev, mtu, now, group=route.type == fib.BROADCAST)
 
     def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Deliver, forward, cross, or refuse."""

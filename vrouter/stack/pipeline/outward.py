@@ -22,6 +22,7 @@ from vrouter.stack.egress import WORK_CROSS, WORK_LOCAL, Work, transmit
 from vrouter.stack.hooks import hooks as hook
 from vrouter.stack.l2.arp import solicit as arp_solicit
 from vrouter.stack.l2.ethernet import ethernet_output
+from vrouter.stack.l2.ndp_message import is_ndp
 from vrouter.stack.l3 import fib
 from vrouter.stack.l3.icmp_error import IcmpLimiter
 from vrouter.stack.l3.kinds import HOST_UNREACHABLE, PROHIBITED, REDIRECT
@@ -284,7 +285,10 @@ class Outward:
         ns.stats[_ORIGINATED] += 1
         if pkt.proto == codec.icmp_proto:
             codec.count_output(ns, pkt)
-        codec.push(ip, pkt, pkt.ttl, codec.link_tos, False, codec.router_alert if pkt.flags & ROUTER_ALERT else b"")
+        tos = codec.link_tos
+        if dev.conf6.ndisc_tclass and ip.family != V4 and is_ndp(pkt):
+            tos = dev.conf6.ndisc_tclass
+        codec.push(ip, pkt, pkt.ttl, tos, False, codec.router_alert if pkt.flags & ROUTER_ALERT else b"")
         ns.stats[codec.out_requests] += 1
         if ns.hooks is not None:
             reason = ns.hooks.run(hook.OUTPUT, ns, pkt, now)

@@ -86,7 +86,6 @@ class DevConf6:
     proxy_ndp: bool = False
     drop_unsolicited_na: bool = False
     suppress_frag_ndisc: bool = True  # RFC 6980
-    keep_addr_on_down: bool = False
     force_mld_version: int = 0  # 0: as the queriers speak
     mldv1_unsolicited_report_interval: int = 10 * SECOND
     mldv2_unsolicited_report_interval: int = SECOND
@@ -152,7 +151,7 @@ class NsConf:
     v4: FamilyConf = DEFAULT_V4
     v6: FamilyConf = DEFAULT_V6
     ip_default_ttl: int = 64
-    ip_no_pmtu_disc: int = 0
+    ip_no_pmtu_disc: int = 0  # 0 discover, 1 only the least is learned, 2 nothing, 3 by protocols that can verify
     ip_forward_use_pmtu: bool = False
     ip_local_port_range: tuple[int, int] = (32768, 60999)  # both ends included
     ip_local_reserved_ports: frozenset[int] = frozenset()
@@ -165,7 +164,6 @@ class NsConf:
     bindv6only: bool = False
     auto_flowlabels: int = 1  # 0 never, 1 unless the socket says no, 2 if it says yes, 3 always
     echo_ignore_anycast: bool = False
-    error_anycast_as_unicast: bool = False
     idgen_retries: int = 3  # RFC 7217 6
     max_dst_opts_number: int = 8  # below 0: as many, and none that is unknown
     max_dst_opts_length: int = 2**31 - 1

@@ -41,7 +41,7 @@ NS4: Final = by_name(
     net_ipv4=(
         Setting("ip_forward", 0, attribute="v4.forwarding"),
         Setting("ip_default_ttl", 64, 1, 255),
-        Setting("ip_no_pmtu_disc", 0),
+        Setting("ip_no_pmtu_disc", 0, high=3),
         Setting("ip_forward_use_pmtu", 0),
         Setting("ip_local_port_range", "32768\t60999", text=Text.RANGE),
         Setting("ip_local_reserved_ports", "", text=Text.PORTS),
