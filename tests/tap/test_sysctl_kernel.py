@@ -273,7 +273,6 @@ def test_forwarding_by_force_ends_with_forwarding() -> None:
         ("net.ipv4.conf.a.igmpv2_unsolicited_report_interval", [1, 20000]),
         ("net.ipv4.neigh.a.mcast_resolicit", [-1, 0, 3]),
         ("net.ipv6.icmp.ratemask", ["3,1", "0-255", "0-256", "5-3", "", "1-2,3"]),
-        ("net.ipv6.icmp.echo_ignore_anycast", [1, 2]),
         ("net.ipv6.auto_flowlabels", [4, 3, 0]),
         ("net.ipv6.max_dst_opts_number", [-8, 0, 2**31]),
         ("net.ipv6.max_hbh_length", [0, 2**31 - 1]),
