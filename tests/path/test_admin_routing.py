@@ -1,7 +1,10 @@
 """The admin API's routes, rules, next-hop objects, bridges, groups and advertisements, of both families."""
 
 import asyncio
+import contextlib
+import errno
 import json
+import os
 from typing import Any
 
 import h11
@@ -354,3 +357,38 @@ async def test_python_loads_from_a_file_and_says_which_lines_are_wrong(tmp_path:
         assert isinstance(results[0], tuple)
         with pytest.raises(ValueError, match="a line has more than 65536 bytes"):
             await red.load_routes(["x" * 70_000])
+
+
+async def test_a_load_whose_namespace_goes() -> None:
+    """ECANCELED, whatever is wrong with its lines by then; the file is closed when it is told."""
+    async with asking() as (router, _):
+        red = router["red"]
+        many = [f"route add 60.{at >> 8}.{at & 255}.0/24 via 10.0.0.2" for at in range(20 * BUDGET)]
+        loading = asyncio.create_task(red.load_routes(many))
+        await asyncio.sleep(0)  # it begins
+        await asyncio.sleep(0)
+        assert red.loading
+        await router.remove_netns("red")
+        with pytest.raises(OSError, match="namespace 'red' was removed meanwhile") as caught:
+            await loading
+        assert caught.value.errno == errno.ECANCELED
+
+
+def opened_files() -> set[str]:
+    """The paths of what this process has open."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
+async def test_a_load_that_fails_closes_its_source(tmp_path: Any) -> None:
+    """What is wrong in the middle leaves no file open."""
+    async with asking() as (router, _):
+        file = tmp_path / "routes"
+        file.write_text("x" * (1 << 20))
+        with pytest.raises(ValueError, match="a line has more than 65536 bytes") as caught:
+            await router["red"].load_routes(file)
+        assert caught.value.__traceback__ is not None  # whose frames hold the source
+        assert str(file) not in opened_files()

@@ -115,6 +115,10 @@ class Addressing(Links):
             raise OSError(errno.EINVAL, "nobody asks on lo")
         return device, scoped(target, device.ifindex)
 
+    def proxies(self) -> list[Record]:
+        """The addresses that are answered for, each with its device; ``show neighbors`` has them, too."""
+        return self.stack.proxies()
+
     def neighbors(self) -> list[Record]:
         """The rows of ``show neighbors``."""
         return records.neighbors(self.router, self.name)

@@ -78,6 +78,10 @@ class Links(Ground):
         if up is not None or mtu is not None:
             await self.router.set_device(self.name, name, up=up, mtu=mtu)
 
+    async def set_autoconf(self, dev: str, wanted: bool) -> None:
+        """Whether a device is a host of its link, as `set_device` with ``autoconf``. OSError ENODEV, EINVAL."""
+        await self.set_device(dev, autoconf=wanted)
+
     def _set_autoconf(self, device: Device, wanted: bool, *, now: int) -> None:
         if device.kind == "lo":
             raise OSError(errno.EINVAL, "nobody advertises on lo")

@@ -10,11 +10,12 @@ Read first: `stack.l3.route_load`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
@@ -57,20 +58,21 @@ class _Waiting:
 
 
 async def load(
-    driver: Driver, ns: Netns, pieces: AsyncIterable[bytes], *, name: str = "", replace: bool = False
+    driver: Driver, ns: Netns, pieces: AsyncGenerator[bytes, None], *, name: str = "", replace: bool = False
 ) -> Loaded:
-    """Load the routes that the lines in `pieces` say; `Netns.load_routes` of the face has the errors. `name` is what
-    the lines are called in them."""
+    """Load the routes that the lines in `pieces` say, which is closed in the end; `Netns.load_routes` of the face has
+    the errors. `name` is what the lines are called in them."""
     began = time.monotonic_ns()
     waiting = _Waiting()
     work = ns.load_routes(waiting, replace=replace)
     try:
         rest = b""
-        async for piece in pieces:
-            rest = _take_lines(waiting, rest + piece)
-            while len(waiting.lines) >= BUDGET:
-                _step(driver, work)
-                await asyncio.sleep(0)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                rest = _take_lines(waiting, rest + piece)
+                while len(waiting.lines) >= BUDGET:
+                    _step(driver, work)
+                    await asyncio.sleep(0)
         if rest:
             waiting.lines.append(rest.decode("utf-8", "replace"))
         await _finish(driver, work)
@@ -79,10 +81,10 @@ async def load(
         waiting.lines.clear()
         await _finish(driver, work)
         raise
+    if ns.closing and not work.applied:  # a device that is gone is no fault of the lines
+        raise OSError(errno.ECANCELED, f"namespace {ns.name!r} was removed meanwhile")
     if work.problem_count:
         raise ConfigError(_problems(work, name))
-    if not work.applied:
-        raise OSError(errno.ECANCELED, f"namespace {ns.name!r} was removed meanwhile")
     return Loaded(work.routes, time.monotonic_ns() - began)
 
 
@@ -122,7 +124,9 @@ def _open(path: str | os.PathLike[str]) -> BinaryIO:
     return open(path, "rb")
 
 
-async def pieces_of(source: str | os.PathLike[str] | Iterable[str] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def pieces_of(
+    source: str | os.PathLike[str] | Iterable[str] | AsyncIterable[bytes],
+) -> AsyncGenerator[bytes, None]:
     """What `load` takes, of a file's path, of lines, or of pieces of bytes."""
     if isinstance(source, str | os.PathLike):
         file = await in_thread(_open, source)

@@ -369,3 +369,20 @@ async def test_the_way_to_a_link_local_address_needs_a_link(router: vrouter.Rout
         red.route_get("fe80::9")
     with pytest.raises(ValueError, match="of another family"):
         red.route_get("fe80::9%v", src="10.0.0.1")
+
+
+async def test_who_is_answered_for_and_who_asks(router: vrouter.Router) -> None:
+    """RFC 4861 7.2.8 and 6.3 by call: proxies come and go, and a device becomes a host of its link and ceases to be."""
+    red = router["red"]
+    await red.add_proxy("x", "2001:db8::7")
+    assert red.proxies() == [{"netns": "red", "dev": "x", "address": "2001:db8::7"}]
+    await red.del_proxy("x", "2001:db8::7")
+    assert red.proxies() == []
+    await red.set_autoconf("x", True)
+    assert red.stack.ndp.hosts.hears(red.stack.devices["x"])
+    await red.set_autoconf("x", False)
+    assert not red.stack.ndp.hosts.hears(red.stack.devices["x"])
+    for dev, number in (("lo", errno.EINVAL), ("nosuch", errno.ENODEV)):
+        with pytest.raises(OSError) as caught:
+            await red.set_autoconf(dev, True)
+        assert caught.value.errno == number
