@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from vrouter.stack.l3.fib import Route
 
 TOP_BITS: Final = {32: 16, 128: 32}
+_SMALL: Final = 8  # entries
+_LARGE: Final = 128
 ZONE_BITS: Final = {32: 0, 128: 32}
 
 
@@ -256,6 +258,6 @@ class Lpm:
 
 
 def _is_due(count: int) -> bool:
-    """Whether a block that has shrunk to `count` entries is looked through for the lengths that it still has: at each
-    power of two, which is a step or two for each entry that went."""
-    return not count & (count - 1)
+    """Whether a block that has shrunk to `count` entries is looked through for the lengths that it still has: a small
+    one always, a large one at each power of two, which is a step or two for each entry that went."""
+    return count <= _SMALL or (count >= _LARGE and not count & (count - 1))
