@@ -331,6 +331,21 @@ def test_what_is_left_of_routes_that_went_is_swept_in_pieces(index: type[Lpm]) -
 
 
 @both_twins
+def test_many_routes_of_one_prefix_each_are_swept_as_well(index: type[Lpm]) -> None:
+    """purge: their prefixes are known, but taking out thousands would take long."""
+    lan, wan = device("lan"), device("wan")
+    go = [(n << 8, 24, Route(4, via=n, dev=lan)) for n in range(3000)]
+    stay = [(n << 8, 24, Route(4, via=n, dev=wan)) for n in range(3000, 4000)]
+    routes = table(index, *go, *stay)
+    assert routes.remove_device(lan) == {route: 1 for _, _, route in go}
+    assert (len(routes._index), list(routes)) == (4000, stay)
+    while not routes.sweep(100):
+        pass
+    assert (len(routes._index), list(routes)) == (1000, stay)
+    assert sorted(routes._free) == list(range(3000))
+
+
+@both_twins
 def test_a_table_that_lost_nearly_all_is_made_anew(index: type[Lpm]) -> None:
     """purge: the few that stay move to a new index at once; sweep gives the old one back in pieces."""
     lan, wan = device("lan"), device("wan")

@@ -213,6 +213,7 @@ def to_record(netns: str, prefix: int, length: int, route: Route) -> dict[str, A
     }
 
 
+_MANY: Final = 1000  # prefixes that are not taken out while everybody waits
 _FEW: Final = 64  # prefixes without routes for each that has some, before a table is made anew
 
 Entry: TypeAlias = tuple[int, int, Route]  # prefix, its length, and one of its routes
@@ -368,7 +369,8 @@ class Fib(Ways):
         """Take these routes away from all prefixes, and return how many each had. It takes no longer for many prefixes
         than for few; afterwards `sweep` has to be called until it is done."""
         gone: dict[Route, int] = {}
-        for number in self._numbers_of(routes):
+        numbers = self._numbers_of(routes)
+        for number in numbers:
             way, uses = self._ways[number], self._uses[number]
             left = tuple([route for route in way if route not in routes])
             for route in way:
@@ -380,7 +382,7 @@ class Fib(Ways):
                 self._numbers.setdefault(left[0] if len(left) == 1 else left, number)
             else:
                 place = self._places[number]
-                if place < 0:
+                if place < 0 or len(numbers) > _MANY:
                     self._dead[number] = None
                 else:
                     self._index.delete(place >> 8, place & 0xFF)
