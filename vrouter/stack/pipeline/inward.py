@@ -62,6 +62,130 @@ class Inward(Multicast):
 
     __slots__ = ()
 
+    def ip_input(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, now: int) -> None:
+        """Header checks, martians, PREROUTING."""
+        codec = ip.codec
+        ns.stats[codec.in_receives] += 1
+        reason = codec.input(pkt) or codec.martian(ip, pkt, dev)
+        if reason:
+            return self.drop(ns, pkt, reason)
+        if pkt.flags & IP_OPTIONS:
+            reason, kind, info = codec.hop_input(ip, pkt)
+            if reason:
+                if kind >= 0:
+                    self.tell(ns, ip, pkt, kind, info, now)
+                return self.drop(ns, pkt, reason)
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.PREROUTING, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        return self.route(ns, ip, pkt, now)
+
+    def cross_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """An IP packet that another namespace handed over: it stands at the routing decision."""
+        reason = ip.codec.crossing(ip, pkt)
+        if reason:
+            return self.drop(ns, pkt, reason)
+        return self.route(ns, ip, pkt, now)
+
+    def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """Deliver, forward, cross, or refuse."""
+        dst = pkt.dst
+        if ip.group_floor <= dst <= ip.group_top:
+            return self.group(ns, ip, pkt, now)
+        route = ip.route_in(pkt)
+        if pkt.flags & LINK_GROUP and (route is None or not (route.type == fib.BROADCAST or is_heard(pkt, route))):
+            return self.drop(ns, pkt, group_input(pkt))
+        if route is None:
+            return self.refuse(ns, ip, pkt, NO_ROUTE if forwards(ns, pkt) else NO_FORWARDING, now)
+        action = route.action
+        if action == _DELIVER:
+            if route.type == fib.BROADCAST:
+                ns.stats[ip.codec.in_bcasts] += 1
+                if broadcasts(pkt, route):
+                    return self.forward(ns, ip, pkt, route, now)
+            elif route.type == fib.ANYCAST and not forwards(ns, pkt):
+                return self.refuse(ns, ip, pkt, NO_FORWARDING, now)  # RFC 4291 2.6.1: the routers' alone
+            return self.deliver(ns, ip, pkt, now)
+        if not forwards(ns, pkt):
+            return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
+        if action != _FORWARD and action != _CROSS:
+            return self.refuse(ns, ip, pkt, REFUSALS.get(route.type, NO_ROUTE), now)
+        is_link_local = ip.codec.is_link_local
+        if is_link_local(dst) or is_link_local(pkt.src):  # RFC 3927 2.6.2, 7; RFC 4291 2.5.6
+            if not is_link_local(dst):
+                self.tell(ns, ip, pkt, BEYOND_SCOPE, 0, now)
+            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)
+        if not pkt.src:
+            return self.drop(ns, pkt, DropReason.IP_INVALID_SOURCE)  # RFC 4291 2.5.2
+        if action == _CROSS:
+            return self.cross(ns, ip, pkt, route, now)
+        if route.dev is ns.lo:  # it would come round until its TTL is used up
+            return self.refuse(ns, ip, pkt, NO_ROUTE, now)
+        return self.forward(ns, ip, pkt, route, now)
+
+    def group(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """To everybody on the link (RFC 1812 5.3.5.1: never forwarded), or to a multicast group."""
+        dst = pkt.dst
+        if ip.codec.is_multicast(dst):
+            ns.stats[ip.codec.in_mcasts] += 1
+            member = is_member(ns, dst, pkt.iif, pkt.src)
+            tables = ns._groups
+            if tables is not None:
+                if not self.relay(ns, ip, pkt, tables, member, now):
+                    return None
+            elif not member:
+                return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
+        else:
+            ns.stats[ip.codec.in_bcasts] += 1
+        return self.deliver(ns, ip, pkt, now)
+
+    def refuse(self, ns: Netns, ip: IpState, pkt: Packet, refusal: Refusal, now: int) -> None:
+        """The packet ends here, and its sender may be told."""
+        if refusal.kind >= 0:
+            self.tell(ns, ip, pkt, refusal.kind, 0, now)
+        self.drop(ns, pkt, refusal.reason)
+
+    def forward(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
+        """RFC 1812 5.2.1.2: TTL, MTU, redirect, FORWARD, out."""
+        dev = route.dev
+        assert dev is not None
+        if pkt.ttl <= 1:
+            self.tell(ns, ip, pkt, TTL_EXCEEDED, 0, now)
+            return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
+        mtu = transit_mtu(ip, pkt, route, dev, now)
+        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT:  # of IPv6 all packets are so marked
+            self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
+            ns.stats[ip.codec.frag_fails] += 1
+            return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
+        gateway = redirect_gateway(ip, pkt, route, dev) if dev is pkt.iif else -1
+        if gateway >= 0 and pkt.family != V4:
+            self.redirect(ns, ip, pkt, dev, gateway, now)  # RFC 4861 4.5 quotes what was received, as Linux
+        ip.codec.decrement(pkt)
+        if gateway >= 0 and pkt.family == V4:
+            self.redirect(ns, ip, pkt, dev, gateway, now)
+        pkt.oif = dev
+        pkt.nexthop = pkt.dst if route.via < 0 else route.via
+        pkt.flags |= FORWARDED
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.FORWARD, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        if pkt.flags & IP_OPTIONS and pkt.family == V4:
+            options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
+        ns.stats[ip.codec.forw] += 1
+        return self.send(ns, ip, pkt, dev, mtu, now, group=route.type == fib.BROADCAST)
+
+    def redirect(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, gateway: int, now: int) -> None:
+        """Tell the sender of a packet that leaves by the device it came in by of the better first hop (RFC 1812
+        5.2.7.2, RFC 4861 8.2)."""
+        if pkt.family == V4:
+            return self.tell(ns, ip, pkt, REDIRECT, gateway, now)
+        source = ns.ndp.link_local_source(dev)
+        if source and self.may_redirect(ip, pkt, now):
+            self.originate_message(ns, ip, build_redirect(ns, dev, pkt, gateway, source), now)
+        return None
+
     def deliver(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
         """Reassembly, INPUT, and the transport protocol."""
         if pkt.flags & FRAGMENT:
@@ -181,127 +305,3 @@ class Inward(Multicast):
         known = tell is not None and tell(ns, quoted, news.type, news.code, info, now, pkt.src, ip.family)
         if is_too_big and (known or ip.is_answer(quoted)):
             ip.learn_mtu(quoted.dst, info, now)  # RFC 5927 7.1, RFC 8201 4: only about what was sent from here
-
-    def forward(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
-        """RFC 1812 5.2.1.2: TTL, MTU, redirect, FORWARD, out."""
-        dev = route.dev
-        assert dev is not None
-        if pkt.ttl <= 1:
-            self.tell(ns, ip, pkt, TTL_EXCEEDED, 0, now)
-            return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
-        mtu = transit_mtu(ip, pkt, route, dev, now)
-        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT:  # of IPv6 all packets are so marked
-            self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
-            ns.stats[ip.codec.frag_fails] += 1
-            return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
-        gateway = redirect_gateway(ip, pkt, route, dev) if dev is pkt.iif else -1
-        if gateway >= 0 and pkt.family != V4:
-            self.redirect(ns, ip, pkt, dev, gateway, now)  # RFC 4861 4.5 quotes what was received, as Linux
-        ip.codec.decrement(pkt)
-        if gateway >= 0 and pkt.family == V4:
-            self.redirect(ns, ip, pkt, dev, gateway, now)
-        pkt.oif = dev
-        pkt.nexthop = pkt.dst if route.via < 0 else route.via
-        pkt.flags |= FORWARDED
-        if ns.hooks is not None:
-            reason = ns.hooks.run(hook.FORWARD, ns, pkt, now)
-            if reason:
-                return self.drop(ns, pkt, reason)
-        if pkt.flags & IP_OPTIONS and pkt.family == V4:
-            options_output(pkt, ip.select_source(dev, pkt.nexthop), now, ip.owners)
-        ns.stats[ip.codec.forw] += 1
-        return self.send(ns, ip, pkt, dev, mtu, now, group=route.type == fib.BROADCAST)
-
-    def route(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
-        """Deliver, forward, cross, or refuse."""
-        dst = pkt.dst
-        if ip.group_floor <= dst <= ip.group_top:
-            return self.group(ns, ip, pkt, now)
-        route = ip.route_in(pkt)
-        if pkt.flags & LINK_GROUP and (route is None or not (route.type == fib.BROADCAST or is_heard(pkt, route))):
-            return self.drop(ns, pkt, group_input(pkt))
-        if route is None:
-            return self.refuse(ns, ip, pkt, NO_ROUTE if forwards(ns, pkt) else NO_FORWARDING, now)
-        action = route.action
-        if action == _DELIVER:
-            if route.type == fib.BROADCAST:
-                ns.stats[ip.codec.in_bcasts] += 1
-                if broadcasts(pkt, route):
-                    return self.forward(ns, ip, pkt, route, now)
-            elif route.type == fib.ANYCAST and not forwards(ns, pkt):
-                return self.refuse(ns, ip, pkt, NO_FORWARDING, now)  # RFC 4291 2.6.1: the routers' alone
-            return self.deliver(ns, ip, pkt, now)
-        if not forwards(ns, pkt):
-            return self.refuse(ns, ip, pkt, NO_FORWARDING, now)
-        if action != _FORWARD and action != _CROSS:
-            return self.refuse(ns, ip, pkt, REFUSALS.get(route.type, NO_ROUTE), now)
-        is_link_local = ip.codec.is_link_local
-        if is_link_local(dst) or is_link_local(pkt.src):  # RFC 3927 2.6.2, 7; RFC 4291 2.5.6
-            if not is_link_local(dst):
-                self.tell(ns, ip, pkt, BEYOND_SCOPE, 0, now)
-            return self.drop(ns, pkt, DropReason.FORWARD_LINK_LOCAL)
-        if not pkt.src:
-            return self.drop(ns, pkt, DropReason.IP_INVALID_SOURCE)  # RFC 4291 2.5.2
-        if action == _CROSS:
-            return self.cross(ns, ip, pkt, route, now)
-        if route.dev is ns.lo:  # it would come round until its TTL is used up
-            return self.refuse(ns, ip, pkt, NO_ROUTE, now)
-        return self.forward(ns, ip, pkt, route, now)
-
-    def group(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
-        """To everybody on the link (RFC 1812 5.3.5.1: never forwarded), or to a multicast group."""
-        dst = pkt.dst
-        if ip.codec.is_multicast(dst):
-            ns.stats[ip.codec.in_mcasts] += 1
-            member = is_member(ns, dst, pkt.iif, pkt.src)
-            tables = ns._groups
-            if tables is not None:
-                if not self.relay(ns, ip, pkt, tables, member, now):
-                    return None
-            elif not member:
-                return self.drop(ns, pkt, DropReason.MCAST_NO_INTEREST)
-        else:
-            ns.stats[ip.codec.in_bcasts] += 1
-        return self.deliver(ns, ip, pkt, now)
-
-    def refuse(self, ns: Netns, ip: IpState, pkt: Packet, refusal: Refusal, now: int) -> None:
-        """The packet ends here, and its sender may be told."""
-        if refusal.kind >= 0:
-            self.tell(ns, ip, pkt, refusal.kind, 0, now)
-        self.drop(ns, pkt, refusal.reason)
-
-    def ip_input(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, now: int) -> None:
-        """Header checks, martians, PREROUTING."""
-        codec = ip.codec
-        ns.stats[codec.in_receives] += 1
-        reason = codec.input(pkt) or codec.martian(ip, pkt, dev)
-        if reason:
-            return self.drop(ns, pkt, reason)
-        if pkt.flags & IP_OPTIONS:
-            reason, kind, info = codec.hop_input(ip, pkt)
-            if reason:
-                if kind >= 0:
-                    self.tell(ns, ip, pkt, kind, info, now)
-                return self.drop(ns, pkt, reason)
-        if ns.hooks is not None:
-            reason = ns.hooks.run(hook.PREROUTING, ns, pkt, now)
-            if reason:
-                return self.drop(ns, pkt, reason)
-        return self.route(ns, ip, pkt, now)
-
-    def redirect(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, gateway: int, now: int) -> None:
-        """Tell the sender of a packet that leaves by the device it came in by of the better first hop (RFC 1812
-        5.2.7.2, RFC 4861 8.2)."""
-        if pkt.family == V4:
-            return self.tell(ns, ip, pkt, REDIRECT, gateway, now)
-        source = ns.ndp.link_local_source(dev)
-        if source and self.may_redirect(ip, pkt, now):
-            self.originate_message(ns, ip, build_redirect(ns, dev, pkt, gateway, source), now)
-        return None
-
-    def cross_input(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
-        """An IP packet that another namespace handed over: it stands at the routing decision."""
-        reason = ip.codec.crossing(ip, pkt)
-        if reason:
-            return self.drop(ns, pkt, reason)
-        return self.route(ns, ip, pkt, now)

@@ -63,97 +63,6 @@ class Outward:
         self.work: deque[Work] = deque()
         self.egress: list[tuple[Device, bytearray]] = []
 
-    def drop(self, ns: Netns, pkt: Packet, reason: DropReason | int) -> None:
-        """The one place where packets die: counted at the device by which it was leaving or had come, or at its
-        namespace, when it has no device or that has left it while the packet waited."""
-        pkt.reason = reason
-        port = pkt.oif if IS_EGRESS[reason] else pkt.iif
-        if port is None or port.removed or port.ns is not ns:
-            ns.drops[reason] += 1
-        else:
-            port.count_drop(reason)
-
-    @staticmethod
-    def limiter(ip: IpState) -> IcmpLimiter:
-        """How much ICMP is still allowed."""
-        if ip.limiter is None:
-            ip.limiter = IcmpLimiter(ip.codec.limits)
-        return ip.limiter
-
-    def may_redirect(self, ip: IpState, pkt: Packet, now: int) -> bool:
-        """Whether the sender of a packet may be redirected now (RFC 4861 8.2: never about what was sent to a group;
-        RFC 4443 2.4 (f))."""
-        return not pkt.flags & LINK_GROUP and self.limiter(ip).allow(ip, pkt.src, icmpv6.REDIRECT, 0, now)
-
-    def tell(self, ns: Netns, ip: IpState, pkt: Packet, kind: int, info: int, now: int) -> None:
-        """Send the error of `kind` (`l3.codec`) about `pkt` to its sender, if he may be told and limits allow it."""
-        codec = ip.codec
-        error = codec.errors[kind]
-        if error is None or not codec.may_answer(ip, pkt, kind):
-            return
-        type_, code = error
-        if self.limiter(ip).allow(ip, pkt.src, type_, code, now):
-            message = codec.quote(pkt, type_, code, codec.rest(kind, info))
-            message.src = codec.error_source(ip, pkt)
-            self.reply(ns, ip, message, now, tos=codec.error_tos(pkt))
-        elif kind != REDIRECT:  # advice that is not repeated is no loss: the packet itself goes its way
-            unsent = Packet.for_payload(b"")
-            unsent.iif = pkt.iif
-            ns.stats[_ORIGINATED] += 1
-            self.drop(ns, unsent, DropReason.ICMP_RATELIMIT)
-
-    def reply(
-        self,
-        ns: Netns,
-        ip: IpState,
-        pkt: Packet,
-        now: int,
-        *,
-        tos: int = 0,
-        options: bytes = b"",
-    ) -> None:
-        """Send an ICMP message made here: it needs a route and a source, like everything."""
-        decision = route_output(ip, pkt.dst, pkt.src, None, now)
-        ns.stats[_ORIGINATED] += 1
-        if isinstance(decision, Refusal):
-            lost = decision.reason if decision is NO_SOURCE else DropReason.IP_OUTNOROUTES
-            return self.drop(ns, pkt, lost)
-        route, source = decision
-        if not pkt.src:
-            pkt.src = source
-        ip.codec.seal(pkt)
-        ip.codec.count_output(ns, pkt)
-        ip.codec.push(ip, pkt, ip.default_ttl(route.dev), tos, False, options)
-        if options:
-            options_output(pkt, pkt.src, now, ip.owners, counts_overflow=False)
-        return self.output(ns, ip, pkt, route, now)
-
-    def cross(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
-        """The route short-cut: the packet goes on at the routing decision of the target. No hop, so no TTL."""
-        self.cross_by(ns, ip, pkt, route.crossing, now)
-
-    def cross_by(self, ns: Netns, ip: IpState, pkt: Packet, crossing: Crossing, now: int) -> None:
-        """`cross` by the short-cut itself."""
-        target = crossing.target
-        if target is None or not crossing.accepted:
-            crossing.denied += 1
-            self.tell(ns, ip, pkt, PROHIBITED, 0, now)
-            return self.drop(ns, pkt, DropReason.CROSSING_DENIED)
-        if pkt.crossings >= MAX_CROSSINGS:
-            return self.drop(ns, pkt, DropReason.CROSSING_LOOP)
-        pkt.crossings += 1
-        crossing.packets += 1
-        crossing.bytes += pkt.end - pkt.start
-        ns.stats[_CROSSED_OUT] += 1
-        target.stats[_CROSSED_IN] += 1
-        pkt.iif = crossing
-        pkt.origin = (*pkt.origin, crossing)
-        pkt.oif = pkt.ct = pkt.sock = None
-        pkt.flags &= ~LOCAL_OUT
-        pkt.mark = 0
-        self.work.append((WORK_CROSS, target, pkt))
-        return None
-
     def output(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
         """OUTPUT, and on by the route. A group's packet also comes back to the sockets here that want it."""
         codec = ip.codec
@@ -186,6 +95,32 @@ class Outward:
         pkt.nexthop = pkt.dst if via < 0 else via
         return self.send(ns, ip, pkt, dev, ip.path_mtu(route, pkt.dst, now), now)
 
+    def cross(self, ns: Netns, ip: IpState, pkt: Packet, route: Route, now: int) -> None:
+        """The route short-cut: the packet goes on at the routing decision of the target. No hop, so no TTL."""
+        self.cross_by(ns, ip, pkt, route.crossing, now)
+
+    def cross_by(self, ns: Netns, ip: IpState, pkt: Packet, crossing: Crossing, now: int) -> None:
+        """`cross` by the short-cut itself."""
+        target = crossing.target
+        if target is None or not crossing.accepted:
+            crossing.denied += 1
+            self.tell(ns, ip, pkt, PROHIBITED, 0, now)
+            return self.drop(ns, pkt, DropReason.CROSSING_DENIED)
+        if pkt.crossings >= MAX_CROSSINGS:
+            return self.drop(ns, pkt, DropReason.CROSSING_LOOP)
+        pkt.crossings += 1
+        crossing.packets += 1
+        crossing.bytes += pkt.end - pkt.start
+        ns.stats[_CROSSED_OUT] += 1
+        target.stats[_CROSSED_IN] += 1
+        pkt.iif = crossing
+        pkt.origin = (*pkt.origin, crossing)
+        pkt.oif = pkt.ct = pkt.sock = None
+        pkt.flags &= ~LOCAL_OUT
+        pkt.mark = 0
+        self.work.append((WORK_CROSS, target, pkt))
+        return None
+
     @staticmethod
     def loops(ns: Netns, pkt: Packet, route: Route, dev: Device) -> bool:
         """Whether what is sent to a group is also received here (RFC 1112 6.1: IP_MULTICAST_LOOP)."""
@@ -194,6 +129,37 @@ class Outward:
         if route.type == fib.BROADCAST:
             return True
         return (pkt.sock is None or pkt.sock.loops(pkt.family)) and is_member(ns, pkt.dst, dev, pkt.src)
+
+    def originate_message(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """Send a message of a protocol that belongs to the link: by ``pkt.oif`` to ``pkt.dst``, which is on it."""
+        dev = pkt.oif
+        assert dev is not None
+        codec = ip.codec
+        ns.stats[_ORIGINATED] += 1
+        if pkt.proto == codec.icmp_proto:
+            codec.count_output(ns, pkt)
+        tos = codec.link_tos
+        if dev.conf6.ndisc_tclass and ip.family != V4 and is_ndp(pkt):
+            tos = dev.conf6.ndisc_tclass
+        codec.push(ip, pkt, pkt.ttl, tos, False, codec.router_alert if pkt.flags & ROUTER_ALERT else b"")
+        ns.stats[codec.out_requests] += 1
+        if ns.hooks is not None:
+            reason = ns.hooks.run(hook.OUTPUT, ns, pkt, now)
+            if reason:
+                return self.drop(ns, pkt, reason)
+        group = ip.group_floor <= pkt.dst <= ip.group_top
+        ns.stats[codec.out_mcasts] += group
+        pkt.nexthop = pkt.dst
+        return self.send(ns, ip, pkt, dev, dev.mtu, now, group)
+
+    def originate_frame(self, ns: Netns, pkt: Packet, now: int) -> None:
+        """Send a complete frame made by layer 2."""
+        dev = pkt.oif
+        assert dev is not None
+        ns.stats[_ORIGINATED] += 1
+        reason = transmit(dev, pkt, now, self.egress, self.work) if dev.ready else int(DropReason.TX_DEV_READY)
+        if reason:
+            self.drop(ns, pkt, reason)
 
     def send(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, mtu: int, now: int, group: bool = False) -> None:
         """POSTROUTING, and into pieces when the device cannot take it whole."""
@@ -247,6 +213,15 @@ class Outward:
             self.drop(ns, pkt, reason)
         return None
 
+    def solicit(self, ns: Netns, neigh: Neigh, unicast: bool, source: int, now: int) -> None:
+        """Ask for a neighbour's link address (RFC 826, RFC 4861 7.2.2)."""
+        if neigh.family == V4:
+            self.originate_frame(ns, arp_solicit(ns, neigh, unicast, source), now)
+        else:
+            question = ns.ndp.solicit(neigh, unicast, source, now)
+            if question is not None:  # else there is no address to ask from
+                self.originate_message(ns, ns.ip6, question, now)
+
     def settle_neighbours(self, ns: Netns, table: NeighTable, now: int) -> None:
         """Solicit, send what waited, and tell senders what cannot be sent (RFC 1812 5.2.7.1: host unreachable)."""
         ip = ns.ip(table.family)
@@ -268,42 +243,67 @@ class Outward:
                         self.tell(ns, ip, pkt, HOST_UNREACHABLE, 0, now)
                     self.drop(ns, pkt, reason)
 
-    def solicit(self, ns: Netns, neigh: Neigh, unicast: bool, source: int, now: int) -> None:
-        """Ask for a neighbour's link address (RFC 826, RFC 4861 7.2.2)."""
-        if neigh.family == V4:
-            self.originate_frame(ns, arp_solicit(ns, neigh, unicast, source), now)
-        else:
-            question = ns.ndp.solicit(neigh, unicast, source, now)
-            if question is not None:  # else there is no address to ask from
-                self.originate_message(ns, ns.ip6, question, now)
+    def reply(
+        self,
+        ns: Netns,
+        ip: IpState,
+        pkt: Packet,
+        now: int,
+        *,
+        tos: int = 0,
+        options: bytes = b"",
+    ) -> None:
+        """Send an ICMP message made here: it needs a route and a source, like everything."""
+        decision = route_output(ip, pkt.dst, pkt.src, None, now)
+        ns.stats[_ORIGINATED] += 1
+        if isinstance(decision, Refusal):
+            lost = decision.reason if decision is NO_SOURCE else DropReason.IP_OUTNOROUTES
+            return self.drop(ns, pkt, lost)
+        route, source = decision
+        if not pkt.src:
+            pkt.src = source
+        ip.codec.seal(pkt)
+        ip.codec.count_output(ns, pkt)
+        ip.codec.push(ip, pkt, ip.default_ttl(route.dev), tos, False, options)
+        if options:
+            options_output(pkt, pkt.src, now, ip.owners, counts_overflow=False)
+        return self.output(ns, ip, pkt, route, now)
 
-    def originate_message(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
-        """Send a message of a protocol that belongs to the link: by ``pkt.oif`` to ``pkt.dst``, which is on it."""
-        dev = pkt.oif
-        assert dev is not None
+    def tell(self, ns: Netns, ip: IpState, pkt: Packet, kind: int, info: int, now: int) -> None:
+        """Send the error of `kind` (`l3.codec`) about `pkt` to its sender, if he may be told and limits allow it."""
         codec = ip.codec
-        ns.stats[_ORIGINATED] += 1
-        if pkt.proto == codec.icmp_proto:
-            codec.count_output(ns, pkt)
-        tos = codec.link_tos
-        if dev.conf6.ndisc_tclass and ip.family != V4 and is_ndp(pkt):
-            tos = dev.conf6.ndisc_tclass
-        codec.push(ip, pkt, pkt.ttl, tos, False, codec.router_alert if pkt.flags & ROUTER_ALERT else b"")
-        ns.stats[codec.out_requests] += 1
-        if ns.hooks is not None:
-            reason = ns.hooks.run(hook.OUTPUT, ns, pkt, now)
-            if reason:
-                return self.drop(ns, pkt, reason)
-        group = ip.group_floor <= pkt.dst <= ip.group_top
-        ns.stats[codec.out_mcasts] += group
-        pkt.nexthop = pkt.dst
-        return self.send(ns, ip, pkt, dev, dev.mtu, now, group)
+        error = codec.errors[kind]
+        if error is None or not codec.may_answer(ip, pkt, kind):
+            return
+        type_, code = error
+        if self.limiter(ip).allow(ip, pkt.src, type_, code, now):
+            message = codec.quote(pkt, type_, code, codec.rest(kind, info))
+            message.src = codec.error_source(ip, pkt)
+            self.reply(ns, ip, message, now, tos=codec.error_tos(pkt))
+        elif kind != REDIRECT:  # advice that is not repeated is no loss: the packet itself goes its way
+            unsent = Packet.for_payload(b"")
+            unsent.iif = pkt.iif
+            ns.stats[_ORIGINATED] += 1
+            self.drop(ns, unsent, DropReason.ICMP_RATELIMIT)
 
-    def originate_frame(self, ns: Netns, pkt: Packet, now: int) -> None:
-        """Send a complete frame made by layer 2."""
-        dev = pkt.oif
-        assert dev is not None
-        ns.stats[_ORIGINATED] += 1
-        reason = transmit(dev, pkt, now, self.egress, self.work) if dev.ready else int(DropReason.TX_DEV_READY)
-        if reason:
-            self.drop(ns, pkt, reason)
+    @staticmethod
+    def limiter(ip: IpState) -> IcmpLimiter:
+        """How much ICMP is still allowed."""
+        if ip.limiter is None:
+            ip.limiter = IcmpLimiter(ip.codec.limits)
+        return ip.limiter
+
+    def may_redirect(self, ip: IpState, pkt: Packet, now: int) -> bool:
+        """Whether the sender of a packet may be redirected now (RFC 4861 8.2: never about what was sent to a group;
+        RFC 4443 2.4 (f))."""
+        return not pkt.flags & LINK_GROUP and self.limiter(ip).allow(ip, pkt.src, icmpv6.REDIRECT, 0, now)
+
+    def drop(self, ns: Netns, pkt: Packet, reason: DropReason | int) -> None:
+        """The one place where packets die: counted at the device by which it was leaving or had come, or at its
+        namespace, when it has no device or that has left it while the packet waited."""
+        pkt.reason = reason
+        port = pkt.oif if IS_EGRESS[reason] else pkt.iif
+        if port is None or port.removed or port.ns is not ns:
+            ns.drops[reason] += 1
+        else:
+            port.count_drop(reason)
