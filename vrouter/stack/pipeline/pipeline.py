@@ -1,4 +1,5 @@
-"""The packet's way, top to bottom. The one file that names every layer.
+"""The packet's way, top to bottom: where frames come in. This package is the one place that names every layer, each of
+its classes building on those that lie further on the way (`bridging`, `inward`, `multicast`, `settling`, `outward`).
 
 Each step asks a layer what is to happen and carries it out; no layer calls another. A refused packet ends in `drop`,
 and nowhere else. What would be a recursion (a veth's peer, ``lo``, a short-cut) becomes work, done in order by `run`,
@@ -7,8 +8,9 @@ so a packet's way through many namespaces takes no stack and ends: every crossin
 ::
 
     frame_input ─► (bridging: vlan and bridge devices) ─► arp_input
-                └► ip_input ─► route ─┬► deliver ─► icmp | udp
-                                      ├► forward ─┐
+                └► ip_input ─► route ─┬► deliver ─► icmp | udp | ndp | igmp, mld
+                                      ├► group ───┤ (multicast routes)
+                                      ├► forward ─┤
                                       ├► cross ───┼──────► route of the target
                                       └► refuse   │
     socket_output ─► output ──────────────────────┴► send ─► neighbour ─► transmit
@@ -22,9 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.errors import os_error
-from vrouter.stack.base.packet import (
-    Packet,
-)
+from vrouter.stack.base.packet import Packet
 from vrouter.stack.egress import WORK_BRIDGE, WORK_CROSS, WORK_FRAME, WORK_LOOP, watch_ingress
 from vrouter.stack.l2.arp import arp_input
 from vrouter.stack.l2.ethernet import ethernet_input
