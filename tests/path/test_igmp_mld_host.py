@@ -127,9 +127,14 @@ def test_the_robustness_is_a_setting_and_the_queriers(talk: Talk) -> None:
     assert rest(talk) == [("report", [(TO_EX, talk.H, [])])] * 4
 
 
-def test_the_interval_is_a_setting(talk: Talk) -> None:
-    """RFC 3376 8.11: the repetition comes within igmpv3_ or mldv2_unsolicited_report_interval."""
-    name = "ipv4.conf.lan.igmpv3" if talk.v4 else "ipv6.conf.lan.mldv2"
+@pytest.mark.parametrize("older", [False, True])
+def test_the_interval_is_a_setting(talk: Talk, older: bool) -> None:
+    """RFC 3376 8.11, RFC 2710 7.10: the repetition comes within the unsolicited_report_interval of the version."""
+    name = ("ipv4.conf.lan.igmpv" if talk.v4 else "ipv6.conf.lan.mldv") + str(talk.newest - older)
+    if older:
+        talk.bed.r.sysctl[
+            "net.ipv4.conf.lan.force_igmp_version" if talk.v4 else "net.ipv6.conf.lan.force_mld_version"
+        ] = talk.newest - 1
     talk.bed.r.sysctl[f"net.{name}_unsolicited_report_interval"] = 1
     talk.join(socket_of(talk), talk.G)
     first, second = times(talk)

@@ -10,6 +10,7 @@ Every frame of one is received by all others on the link; the accounts of all of
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -347,6 +348,27 @@ def test_a_host_configures_itself_and_reaches_the_world(link: Link) -> None:
     [frame] = [frame for frame in link.beyond if UDP in frame]
     assert (frame[IPv6].src, frame[IPv6].dst, frame[IPv6].hlim) == (H, FAR, 63)
     sock.close(now=link.now)
+
+
+@pytest.mark.parametrize(("first", "most", "delay"), [(1, 2, 0), (8, 8, 5), (4, 3600, 1)])
+def test_how_often_a_host_asks_is_a_setting(link: Link, first: int, most: int, delay: int) -> None:
+    """RFC 7559 2.1: router_solicitation_interval doubles up to router_solicitation_max_interval, each give or take a
+    tenth, after router_solicitation_delay at most."""
+    h = link.namespace("h")
+    for name, value in (("interval", first), ("max_interval", most), ("delay", delay)):
+        h.sysctl[f"net.ipv6.conf.default.router_solicitation_{name}"] = value
+    eth = link.device(h, "eth", MAC_H)
+    began = link.now / SECOND
+    h.ndp.hosts.set_autoconf(eth, True, link.now)
+    h.settle(link.now)
+    link.wait(60)
+    times = [at for at, _ in link.messages(ICMPv6ND_RS)]
+    assert began <= times[0] <= began + 1 + delay  # its address is probed for a second before
+    assert len(times) >= 4
+    gaps = [after - before for before, after in pairwise(times)]
+    assert 0.9 * first <= gaps[0] <= 1.1 * first
+    for before, after in pairwise(gaps):
+        assert min(1.9 * before, 0.9 * most) <= after <= min(2.1 * before, 1.1 * most)
 
 
 def test_what_is_withdrawn_is_not_used_any_more(link: Link) -> None:
