@@ -147,7 +147,7 @@ class VrouterSite(Site):
     def build(self, stack: ExitStack) -> None:
         self.make_namespaces(stack)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vrouter-bench-")))
-        child, self.admin, _ = stack.enter_context(run_vrouter(directory, self.a, self.b, self.middle))
+        child, self.admin, _ = stack.enter_context(run_vrouter(directory, self.a, self.b, self.middle, ipv6=False))
         self.pids = [child]
 
     def show(self, what: str) -> list[dict[str, object]]:
@@ -164,11 +164,15 @@ def vrouter_words() -> list[str]:
     return [str(program)] if program.exists() else [sys.executable, "-m", "vrouter"]
 
 
-def router_config(lan_host: str, wan_host: str, *, kernel_ends: bool = True) -> str:
-    """configs/router.toml with other names for the kernel namespaces, or without the kernel's ends."""
+def router_config(lan_host: str, wan_host: str, *, kernel_ends: bool = True, ipv6: bool = True) -> str:
+    """configs/router.toml with other names for the kernel namespaces, without the kernel's ends, or without IPv6, which
+    the peers' kernel namespaces have not either."""
     text = ROUTER_CONFIG.read_text(encoding="utf-8")
+    if not ipv6:
+        text = re.sub(r', (?:"fd00:[^"]*"|\{[^}]*"fd00:[^}]*\})', "", text)
+        text = text.replace('"net.ipv6.conf.all.forwarding" = 1', '"net.ipv6.conf.default.disable_ipv6" = 1')
     if not kernel_ends:
-        return re.sub(r"^host\s*=.*\n", "", text, flags=re.MULTILINE)
+        return re.sub(r"^\[netns\.root\.dev\.\w+\.host\]\n(?:\w.*\n)*", "", text, flags=re.MULTILINE)
     return text.replace('"lan-host"', f'"{lan_host}"').replace('"wan-host"', f'"{wan_host}"')
 
 
@@ -180,6 +184,7 @@ def run_vrouter(
     netns: str,
     *,
     kernel_ends: bool = True,
+    ipv6: bool = True,
     env: dict[str, str] | None = None,
 ) -> Iterator[tuple[int, str, int]]:
     """A router in the kernel namespace `netns`: its process id, its admin socket, and the ns that it took to be ready.
@@ -187,7 +192,7 @@ def run_vrouter(
     Ready is when it says so to the service manager's socket, which is ours.
     """
     config, admin = directory / "router.toml", str(directory / "admin.sock")
-    config.write_text(router_config(lan_host, wan_host, kernel_ends=kernel_ends), encoding="utf-8")
+    config.write_text(router_config(lan_host, wan_host, kernel_ends=kernel_ends, ipv6=ipv6), encoding="utf-8")
     words = placed([*vrouter_words(), "--admin", admin, "run", str(config)], netns)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(directory / "notify.sock"))

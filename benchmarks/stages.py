@@ -29,7 +29,7 @@ from vrouter.stack.base.packet import Packet
 from vrouter.stack.egress import transmit
 from vrouter.stack.l2.ethernet import ethernet_input, ethernet_output
 from vrouter.stack.l2.vnet import vnet_input
-from vrouter.stack.l3.forward import decrement, exceeds_mtu, forwards
+from vrouter.stack.l3.forward import decrement, forwards, transit_mtu
 from vrouter.stack.l3.icmp import icmp_input
 from vrouter.stack.l3.input import ipv4_input, martian_input
 from vrouter.stack.l3.output import push_ipv4
@@ -177,7 +177,7 @@ def _stages() -> list[Stage]:
         stage("route lookup, own address", "local(own) or main(own)", "pass", 0, 1, 1, 0, 0),
         stage("forwarding allowed", "forwards(ns, pkt)", "pass", 1, 0, 0, 2, 2),
         stage("route short-cut", cross, leave_work, 0, 0, 0, 1, 0),
-        stage("MTU", "exceeds_mtu(ip, pkt, route, wan)", "pass", 1, 0, 0, 1, 2),
+        stage("MTU", "transit_mtu(ip, pkt, route, wan, now)", "pass", 1, 0, 0, 1, 2),
         stage("TTL and checksum", "decrement(pkt)", "buf[l3 + 8 : l3 + 12] = ttl_word; pkt.ttl = 64", 1, 0, 0, 1, 2),
         stage("UDP input, and reading the socket", deliver, "dgram.end = dgram_end", 0, 1, 0, 0, 0),
         stage("ICMP input and reply", "icmp_input(ip, echo, now)", "pass", 0, 0, 1, 0, 0),
@@ -210,14 +210,15 @@ def _scope(world: World) -> dict[str, Any]:
     return {
         "buf": pkt.buf, "cross": stack.pipeline.cross, "decrement": decrement, "dgram": dgram,
         "dgram_end": dgram.end, "echo": echo, "egress": [], "end": pkt.end, "ethernet_input": ethernet_input,
-        "ethernet_output": ethernet_output, "exceeds_mtu": exceeds_mtu, "far": far, "forwards": forwards,
+        "ethernet_output": ethernet_output, "far": far, "forwards": forwards,
         "guest": guest, "frame": world.ways["forward"].frame, "from_frame": Packet.from_frame,
         "header": HOST_MAC + world.wan.mac,
         "icmp_input": icmp_input, "ip": root.ip4, "ipv4_input": ipv4_input, "l3": pkt.l3, "lan": world.lan,
         "local": root.ip4.local.lookup, "main": root.ip4.main.lookup, "martian_input": martian_input, "near": near,
         "neighbours": world.wan.neigh4, "now": NOW, "ns": root, "own": own, "pair": root.devices["pair"], "pkt": pkt,
         "push_ipv4": push_ipv4, "read": world.socket.recvfrom, "route": route, "crossing": crossing,
-        "route_output": route_output, "transmit": transmit, "udp_input": udp_input, "vnet_input": vnet_input,
+        "route_output": route_output, "transit_mtu": transit_mtu,
+        "transmit": transmit, "udp_input": udp_input, "vnet_input": vnet_input,
         "ttl_word": bytes(pkt.buf[pkt.l3 + 8 : pkt.l3 + 12]),
         "wan": world.wan, "work": stack.pipeline.work,
     }  # fmt: skip

@@ -103,6 +103,9 @@ class Connection:
                 self.http.start_next_cycle()
         except (ConnectionError, TimeoutError, h11.ProtocolError):
             pass  # the client broke off, or was too slow: there is nobody to tell
+        except RuntimeError:  # what uvloop says of a transport that is closed
+            if not self.writer.transport.is_closing():
+                raise
         finally:
             self.busy = False
             await self._finish()
@@ -116,6 +119,8 @@ class Connection:
             async with asyncio.timeout(self.limits.close_s):
                 transport.set_write_buffer_limits(0)
                 await self.writer.drain()
+        if transport.is_closing():  # by the client, meanwhile; uvloop lets nobody ask it anything then
+            return
         if transport.get_write_buffer_size():
             transport.abort()
         else:
