@@ -86,3 +86,15 @@ def test_proxies_come_and_go(bed: Bed) -> None:
         bed.r.del_proxy("lan", "fd00:1::9", now=bed.now)
     with pytest.raises(ValueError, match="not the IPv6 address"):
         bed.r.add_proxy("lan", "10.0.0.1", now=bed.now)
+
+
+def test_a_router_that_is_a_host_of_a_link_hears_its_routers(bed: Bed) -> None:
+    """RFC 7084 W-1's case: `autoconf` on a device that forwards means accept_ra 2, unless somebody said 0."""
+    name = "net.ipv6.conf.lan.accept_ra"
+    bed.r.sysctl["net.ipv6.conf.all.forwarding"] = 1
+    bed.r.set_autoconf("lan", True, now=bed.now)
+    assert bed.r.sysctl[name] == 2
+    bed.r.set_autoconf("lan", False, now=bed.now)
+    bed.r.sysctl[name] = 0
+    bed.r.set_autoconf("lan", True, now=bed.now)
+    assert bed.r.sysctl[name] == 0

@@ -4,8 +4,10 @@ The lines are those of ``ip -batch`` (`vrouter.stack.l3.route_text`). Full table
 judged once; what is left of a line is its prefix. Routes that contradict one another are found when they are loaded.
 """
 
+import errno
 import os
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TextIO
 
 from vrouter.config.draft import Draft
 from vrouter.config.records import TABLE_MAIN
@@ -13,6 +15,7 @@ from vrouter.config.section import Section
 from vrouter.stack.base.addresses import V4, V6, parse_address, parse_prefix
 from vrouter.stack.l3.route_text import parse_tail, split_line
 
+MAX_LINE: Final = 65536  # characters
 MAX_PROBLEMS: Final = 100  # told of one file
 _MAX_ENDINGS: Final = 65536
 
@@ -28,11 +31,19 @@ def read(section: Section, draft: Draft, directory: str) -> str | None:
     path = os.path.join(directory, name)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            _Lines(section, draft, path).check(file)
+            _Lines(section, draft, path).check(_lines(file))
     except OSError as error:
         section.wrong("routes_file", f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
         return None
     return path
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file; OSError for what is none, before it is read whole."""
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise OSError(errno.EINVAL, f"A line has more than {MAX_LINE} characters: these are no routes")
+        yield line
 
 
 class _Lines:
@@ -45,7 +56,7 @@ class _Lines:
         self.problems = 0
         self.crossed: set[str] = set()
 
-    def check(self, lines: Any) -> None:
+    def check(self, lines: Iterable[str]) -> None:
         """Every line."""
         good4: set[str] = set()
         good6: set[str] = set()

@@ -85,8 +85,7 @@ class Links(Ground):
     def _set_autoconf(self, device: Device, wanted: bool, *, now: int) -> None:
         if device.kind == "lo":
             raise OSError(errno.EINVAL, "nobody advertises on lo")
-        self.stack.ndp.hosts.set_autoconf(device, wanted, now)
-        self.stack.settle(now)
+        self.stack.set_autoconf(device, wanted, now=now)
 
     def devices(self) -> list[Record]:
         """The rows of ``show devices``."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vrouter.stack.l2.router_advert import RaConf
 
 
+HEARS_AS_HOST: Final = 1  # values of accept_ra
+HEARS_ALWAYS: Final = 2
 _PREFERENCES: Final = {number: name for name, number in PREFERENCES.items()}
 
 
@@ -37,9 +39,12 @@ class Discovery(MulticastAdmin):
 
     def set_autoconf(self, dev: Device | str, wanted: bool, *, now: int | None = None) -> None:
         """Whether a device is a host of its link: asks for routers, and takes addresses and routes from them (RFC 4861
-        6.3, RFC 4862 5.5). OSError ENODEV, EINVAL."""
+        6.3, RFC 4862 5.5); ``accept_ra`` becomes 2 where it is 1 and the device forwards. OSError ENODEV, EINVAL."""
         now = self.stack.advance(now)
         device = self._speaker(dev)
+        conf = device.conf6
+        if wanted and conf.accept_ra == HEARS_AS_HOST and not conf.hears_routers:  # it forwards
+            self.sysctl[f"net.ipv6.conf.{device.name}.accept_ra"] = HEARS_ALWAYS
         self.ndp.hosts.set_autoconf(device, wanted, now)
         self.settle(now)
 
