@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_what_is_no_text_ends_soon(tmp_path: Path) -> None:
-    """A file without lines, however long it is, is refused at its first piece: `check` neither hangs nor fills memory."""
+    """A file without lines, however long, is refused at its first piece: `check` neither hangs nor fills memory."""
     (tmp_path / "r.toml").write_text(CONFIG.replace("routes/full.txt", "/dev/zero"))
     with pytest.raises(ConfigError, match="a line has more than 65536 characters: these are no routes"):
         load(tmp_path / "r.toml")
