@@ -377,3 +377,18 @@ def test_a_table_that_goes_while_it_is_swept_leaves_no_timer(stack: Stack) -> No
     stack.remove_netns("b")
     assert len(stack.sweeper) == 0
     assert stack.poll_at() is None
+
+
+def test_an_address_waits_for_the_carrier_of_a_device_that_is_switched_on(stack: Stack) -> None:
+    """RFC 4862 5.4: switched on while the other end is down, an IPv6 address is tentative; then it is ours again."""
+    one, two = stack.add_netns("one"), stack.add_netns("two")
+    dev, peer = stack.add_veth(one, "v0", two, "v0")
+    (address,) = dev.addresses
+    two.set_device("v0", up=False)
+    one.set_device("v0", up=False)
+    one.set_device("v0", up=True)
+    assert (address.state, one.ip6.is_local(address.address)) == ("tentative", False)
+    two.set_device("v0", up=True)
+    assert (address.state, one.ip6.is_local(address.address)) == ("preferred", True)
+    assert balanced(stack)
+    assert peer.ready

@@ -157,6 +157,8 @@ class Devices(Addresses):
                     self.ip(a.family).deactivate(a)
                 elif a.state in USABLE and (a.family == addr.V4 or not dev.with_arp):
                     self.ip(a.family).activate(a, a.state)
+                elif a.state in USABLE and not dev.ready:
+                    a.state = "tentative"  # until there is a carrier to look for duplicates at
             if up and dev.ready:
                 self._greet(dev, now)
             self.settle(now)
