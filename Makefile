@@ -37,7 +37,7 @@ help:
 # ---------------------------------------------------------------------------------------------------------- environment
 
 # The stamps make a second run quick: pip runs again only when what is built changed, or how.
-BUILD := pyproject.toml setup.py $(wildcard vrouter/stack/*/*.pyx) $(VENV)/.cython
+BUILD := pyproject.toml setup.py $(wildcard vrouter/stack/*/*.pyx vrouter/stack/*/*.pxi) $(VENV)/.cython
 BUILT := $(PY) -c 'from vrouter.stack.l3.fib import COMPILED; print("==> the routing table is", "compiled" if COMPILED else "pure Python")'
 
 $(PY):

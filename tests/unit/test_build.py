@@ -18,7 +18,8 @@ def tree(tmp_path: Path) -> Path:
     """What setup.py reads, and what an earlier build left."""
     (tmp_path / STALE).parent.mkdir(parents=True)
     shutil.copy(ROOT / "setup.py", tmp_path)
-    shutil.copy(ROOT / "vrouter/stack/l3/_lpm.pyx", tmp_path / STALE.parent)
+    for name in ("_lpm.pyx", "_lpm_slots.pxi", "_lpm_tables.pxi"):
+        shutil.copy(ROOT / "vrouter/stack/l3" / name, tmp_path / STALE.parent)
     (tmp_path / STALE).write_bytes(b"")
     return tmp_path
 
