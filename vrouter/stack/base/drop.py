@@ -107,6 +107,20 @@ class DropReason(IntEnum):
     BPDU_INVALID = 65
     IPV6DISABLED = 66
     MEMBERSHIP_INVALID = 67
+    TCP_CSUM = 68
+    TCP_FLAGS = 69
+    TCP_INVALID_SYN = 70
+    TCP_INVALID_SEQUENCE = 71
+    TCP_RESET = 72
+    TCP_OLD_DATA = 73
+    TCP_OVERWINDOW = 74
+    TCP_ZEROWINDOW = 75
+    TCP_OLD_ACK = 76
+    TCP_ACK_UNSENT_DATA = 77
+    TCP_RFC7323_PAWS = 78
+    TCP_OFO_QUEUE_PRUNE = 79
+    TCP_LISTEN_OVERFLOW = 80
+    TCP_CLOSE = 81
 
 
 class DropInfo(NamedTuple):
@@ -184,6 +198,20 @@ DROP_TABLE: Final[dict[DropReason, DropInfo]] = {
     DropReason.ICMP_RATELIMIT: DropInfo(_4, "own ICMP message not sent: rate limit", "RFC 1812 4.3.2.8", _POL),
     DropReason.NO_SOCKET: DropInfo(_4, "no socket on this port", "RFC 1122 4.1.3.1", _NRM),
     DropReason.SOCKET_RCVBUFF: DropInfo(_4, "socket's receive buffer is full", "", _NRM),
+    DropReason.TCP_CSUM: DropInfo(_4, "TCP checksum wrong", "RFC 9293 3.1", _ERR),
+    DropReason.TCP_FLAGS: DropInfo(_4, "segment with flags that nothing answers", "RFC 9293 3.10.7", _ERR),
+    DropReason.TCP_INVALID_SYN: DropInfo(_4, "SYN where none may be", "RFC 5961 4", _ERR),
+    DropReason.TCP_INVALID_SEQUENCE: DropInfo(_4, "sequence number outside the window", "RFC 9293 3.10.7.4", _ERR),
+    DropReason.TCP_RESET: DropInfo(_4, "reset that is not believed", "RFC 5961 3", _ERR),
+    DropReason.TCP_OLD_DATA: DropInfo(_4, "all of it came before", "RFC 9293 3.10.7.4", _NRM),
+    DropReason.TCP_OVERWINDOW: DropInfo(_4, "data beyond the offered window", "RFC 9293 3.10.7.4", _NRM),
+    DropReason.TCP_ZEROWINDOW: DropInfo(_4, "data while the offered window is zero", "RFC 9293 3.8.6", _NRM),
+    DropReason.TCP_OLD_ACK: DropInfo(_4, "acknowledges what was acknowledged long ago", "RFC 5961 5", _ERR),
+    DropReason.TCP_ACK_UNSENT_DATA: DropInfo(_4, "acknowledges what was never sent", "RFC 5961 5", _ERR),
+    DropReason.TCP_RFC7323_PAWS: DropInfo(_4, "timestamp older than the last", "RFC 7323 5", _NRM),
+    DropReason.TCP_OFO_QUEUE_PRUNE: DropInfo(_4, "no memory left for data out of order", "RFC 9293 3.8", _POL),
+    DropReason.TCP_LISTEN_OVERFLOW: DropInfo(_4, "the listener's queue is full", "RFC 4987 2", _POL),
+    DropReason.TCP_CLOSE: DropInfo(_4, "the program closed the connection it is for", "RFC 9293 3.10.4", _NRM),
     DropReason.IP_OUTNOROUTES: DropInfo(_R, "no route for a packet made here", "", _NRM),
     DropReason.FULL_RING: DropInfo(_E, "device's transmit queue is full", "", _NRM),
     DropReason.NO_SOURCE_ADDR: DropInfo(_R, "no address to send it from", "RFC 1122 3.2.1.3", _NRM),

@@ -32,6 +32,12 @@ class TimerKind(IntEnum):
     GROUP_REPORT = 12
     GROUP_QUERY = 13
     SWEEP = 14
+    TCP_RETRANSMIT = 15
+    TCP_DELACK = 16
+    TCP_KEEPALIVE = 17
+    TCP_PACING = 18
+    TCP_REQUEST = 19
+    TCP_TIME_WAIT = 20
 
 
 class Timer:

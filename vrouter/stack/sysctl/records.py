@@ -145,11 +145,75 @@ DEFAULT_V6: Final = FamilyConf(
 
 
 @dataclass(frozen=True, slots=True)
+class TcpConf:
+    """Settings of TCP in a namespace, of both families (``net.ipv4.tcp_*``)."""
+
+    abort_on_overflow: bool = False
+    base_mss: int = 1024  # where path MTU probing begins (RFC 4821 7.2)
+    challenge_ack_limit: int = 1000  # a second, in the whole namespace (RFC 5961 7)
+    congestion_control: str = "cubic"
+    dsack: bool = True
+    early_retrans: int = 3  # 0: no tail loss probe (RFC 8985 7)
+    ecn: int = 2  # 0 never, 1 asks and answers, 2 answers
+    ecn_fallback: bool = True
+    fastopen: int = 1  # 1 client, 2 server, 4 data without a cookie, 0x200 server without a cookie, 0x400 all listeners
+    fin_timeout: int = 60 * SECOND
+    frto: int = 2
+    invalid_ratelimit: int = 500 * MS  # between answers to out-of-window segments of one connection
+    keepalive_intvl: int = 75 * SECOND
+    keepalive_probes: int = 9
+    keepalive_time: int = 7200 * SECOND
+    limit_output_bytes: int = 4 * 1024 * 1024
+    max_orphans: int = 4096
+    max_reordering: int = 300
+    max_syn_backlog: int = 512
+    max_tw_buckets: int = 16384
+    mem: tuple[int, int, int] = (16384, 24576, 32768)  # pages of 4096 bytes: low, pressure, high
+    min_rtt_wlen: int = 300 * SECOND
+    min_snd_mss: int = 48
+    moderate_rcvbuf: bool = True
+    mtu_probe_floor: int = 48
+    mtu_probing: int = 1  # 0 never, 1 when a black hole is suspected, 2 always (RFC 4821, RFC 8899)
+    no_metrics_save: bool = False
+    notsent_lowat: int = 2**32 - 1
+    orphan_retries: int = 0  # 0: 8
+    pacing_ca_ratio: int = 120  # per cent
+    pacing_ss_ratio: int = 200
+    probe_interval: int = 600 * SECOND
+    probe_threshold: int = 8
+    recovery: int = 1  # 1: RACK
+    reordering: int = 3
+    retries1: int = 3
+    retries2: int = 15
+    rfc1337: bool = False
+    rmem: tuple[int, int, int] = (4096, 131072, 6291456)
+    rto_max: int = 120 * SECOND
+    rto_min: int = 200 * MS
+    sack: bool = True
+    slow_start_after_idle: bool = True
+    syn_linear_timeouts: int = 4
+    syn_retries: int = 6
+    synack_retries: int = 5
+    syncookies: int = 1  # 2: always
+    thin_linear_timeouts: bool = False
+    timestamps: int = 1  # 0 none, 1 with an offset for each connection, 2 without
+    tso_win_divisor: int = 3
+    tw_reuse: int = 2  # 1 everywhere, 2 on lo
+    window_scaling: bool = True
+    wmem: tuple[int, int, int] = (4096, 16384, 4194304)
+    somaxconn: int = 4096  # net.core
+
+
+DEFAULT_TCP: Final = TcpConf()
+
+
+@dataclass(frozen=True, slots=True)
 class NsConf:
     """Settings of a whole namespace."""
 
     v4: FamilyConf = DEFAULT_V4
     v6: FamilyConf = DEFAULT_V6
+    tcp: TcpConf = DEFAULT_TCP
     ip_default_ttl: int = 64
     ip_no_pmtu_disc: int = 0  # 0 discover, 1 only the least is learned, 2 nothing, 3 by protocols that can verify
     ip_forward_use_pmtu: bool = False
