@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vrouter.stack.sysctl import DevConf4, DevConf6, FamilyConf, NeighConf, NsConf
+from vrouter.stack.sysctl import DevConf4, DevConf6, FamilyConf, NeighConf, NsConf, TcpConf
 
 ROOT = Path(__file__).parents[2] / "vrouter"
 SETTINGS = ROOT / "stack" / "sysctl"
@@ -17,7 +17,7 @@ def read_in(tree: ast.AST) -> set[str]:
     return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
 
 
-@pytest.mark.parametrize("record", [DevConf4, DevConf6, NeighConf, FamilyConf, NsConf])
+@pytest.mark.parametrize("record", [DevConf4, DevConf6, NeighConf, FamilyConf, NsConf, TcpConf])
 def test_every_attribute_of_the_settings_has_a_reader(record: type) -> None:
     """docs/differences.md: a sysctl that has no effect here is an error, and not one that is stored and forgotten."""
     read = set().union(

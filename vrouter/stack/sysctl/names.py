@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from typing import Final
 
 from vrouter.stack.sysctl.settings import Group, Setting
+from vrouter.stack.sysctl.settings_tcp import NS_TCP
 from vrouter.stack.sysctl.settings_v4 import CONF4, NEIGH4, NS4
 from vrouter.stack.sysctl.settings_v6 import CONF6, NEIGH6, NS6
 from vrouter.stack.sysctl.values import clean
 
-NS_SETTINGS: Final = NS4 | NS6
+NS_SETTINGS: Final = NS4 | NS6 | NS_TCP
 GROUPS: Final = (CONF4, NEIGH4, CONF6, NEIGH6)
 
 

@@ -33,6 +33,8 @@ class Text(Enum):
     PORTS = "ports and ranges of ports"
     TYPES = "ICMPv6 types and ranges of types"
     SECRET = "an IPv6 address or nothing"
+    TRIPLE = "three numbers that do not decrease"
+    WORD = "one of some words"
 
 
 class Setting(NamedTuple):
@@ -56,6 +58,7 @@ class Setting(NamedTuple):
     passed_on: tuple[str, ...] = ()
     inherited: bool = True  # a new device starts with what `default` says
     read_only: bool = False
+    words: tuple[str, ...] = ()  # of which it is one
 
     def value(self, raw: int) -> int:
         """What the data path reads for a number `raw`."""

@@ -191,10 +191,10 @@ class SysctlTable(MutableMapping[str, int | str]):
     def _set_conf(self, setting: Setting, value: int | str) -> None:
         """Put a value of the namespace into its conf object."""
         conf = self._ns.conf
-        family, _, key = (setting.attribute or setting.key).rpartition(".")
+        part, _, key = (setting.attribute or setting.key).rpartition(".")
         change: dict[str, Any] = {key: attribute(setting, value)}
-        if family:
-            change = {family: replace(conf.v4 if family == "v4" else conf.v6, **change)}
+        if part:  # v4, v6, tcp
+            change = {part: replace(getattr(conf, part), **change)}
         self._ns.conf = replace(conf, **change)
 
     def _set_forward(self, on: int) -> None:

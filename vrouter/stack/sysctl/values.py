@@ -1,7 +1,8 @@
 """Values of settings: what a user may write, the text or number that is stored, and what the data path reads of it.
 
 A number may be written as text. Ports and types are lists such as ``1,5-7``, which Linux prints in the shortest form;
-a secret is written as an IPv6 address and shown in full length.
+a secret is written as an IPv6 address and shown in full length. Three numbers are written with space between them, or
+as a list.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ def clean(name: str, setting: Setting, value: object) -> int | str:
         return _shortest(_numbers(name, value, 255, "type"))
     if setting.text is Text.SECRET:
         return _secret_text(name, value)
+    if setting.text is Text.TRIPLE:
+        return "\t".join(map(str, _triple(name, setting, value)))
+    if setting.text is Text.WORD:
+        if value not in setting.words:
+            raise ValueError(f"{name}: {value!r} is not one of {', '.join(setting.words)}")
+        return str(value)
     number: object = value
     if isinstance(value, str):
         try:
@@ -50,6 +57,10 @@ def attribute(setting: Setting, value: int | str) -> object:
         return frozenset(_numbers(setting.key, value, 65535, "port"))
     if setting.text is Text.TYPES:
         return sum(1 << number for number in _numbers(setting.key, value, 255, "type"))
+    if setting.text is Text.TRIPLE:
+        return _triple(setting.key, setting, value)
+    if setting.text is Text.WORD:
+        return value
     return parse_ipv6(value) if value else -1
 
 
@@ -60,6 +71,15 @@ def _port_range(name: str, value: object) -> tuple[int, int]:
         if 1 <= low <= high:
             return low, high
     raise ValueError(f"{name}: {value!r} is not a first and a last port of 1 to 65535")
+
+
+def _triple(name: str, setting: Setting, value: object) -> tuple[int, int, int]:
+    words = value.split() if isinstance(value, str) else value
+    if isinstance(words, list | tuple) and len(words) == 3:
+        low, middle, high = (_number(word, setting.high) for word in words)
+        if setting.low <= low <= middle <= high:
+            return low, middle, high
+    raise ValueError(f"{name}: {value!r} is not three numbers from {setting.low} up that do not decrease")
 
 
 def _numbers(name: str, value: object, highest: int, noun: str) -> list[int]:
@@ -81,7 +101,7 @@ def _numbers(name: str, value: object, highest: int, noun: str) -> list[int]:
 def _number(word: object, highest: int) -> int:
     """A number up to `highest`, -1 when the word is none."""
     text = str(word).strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= highest else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= highest else -1
 
 
 def _shortest(numbers: list[int]) -> str:
