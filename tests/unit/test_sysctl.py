@@ -17,6 +17,7 @@ from vrouter.stack.sysctl import (
     FamilyConf,
     NeighConf,
     NsConf,
+    TcpConf,
     SysctlTable,
     default_dev6,
 )
@@ -104,7 +105,8 @@ def test_every_attribute_has_its_setting(ns: Namespace) -> None:
     for group in (NEIGH4, NEIGH6):
         assert set(attributes(NeighConf)) == {s.attribute or s.key for s in group.settings.values()}
     family = set(attributes(FamilyConf))
-    expected = set(attributes(NsConf)) - {"v4", "v6"}
+    expected = set(attributes(NsConf)) - {"v4", "v6", "tcp"}
+    expected |= {f"tcp.{name}" for name in attributes(TcpConf)}
     expected |= {f"v4.{name}" for name in family} | {f"v6.{name}" for name in family - {"forwarding", "min_pmtu"}}
     assert {s.attribute or s.key for s in NS_SETTINGS.values()} == expected
 
