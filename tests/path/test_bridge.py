@@ -98,9 +98,9 @@ def test_a_superframe_goes_where_it_is_taken_whole(switch: Switch) -> None:
     """VIRTIO 1.2 5.1.6: its header goes along to ports with offload; others cannot have it."""
     for n in (0, 1):
         switch.at[n].dev.offload = True
-    segment = frames.ethernet(STRANGER, switch.at[0].mac, 0x0800, bytes(4000))
+    segment = frames.ethernet(STRANGER, switch.at[0].mac, 0x0800, bytes(32) + b"\x50" + bytes(3967))
     header = bytearray(12)
-    VnetHeader(flags=2, gso_type=GSO_TCPV4, hdr_len=54, gso_size=1448).emit(header, 0)
+    VnetHeader(1, GSO_TCPV4, hdr_len=54, gso_size=1448, csum_start=34, csum_offset=16).emit(header, 0)
     with switch.bed.expect(switch.ns, rx={"p0": 1}, tx={"p1": 1}, drops={DropReason.PKT_TOO_BIG: 1}, AcctCopies=1):
         assert switch.put(0, bytes(header) + segment) == [1]
 

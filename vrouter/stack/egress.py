@@ -15,7 +15,8 @@ from vrouter.stack.base.packet import CSUM_OK, LOCAL_OUT
 from vrouter.stack.capture import RX, TX
 from vrouter.stack.crossing import MAX_CROSSINGS
 from vrouter.stack.l2.vlan import push_tag
-from vrouter.stack.wire.vnet import F_DATA_VALID, VnetHeader
+from vrouter.stack.segmentation import finish_checksum
+from vrouter.stack.wire.vnet import F_NEEDS_CSUM, emit_header
 from vrouter.stack.wire.vnet import LEN as VNET_LEN
 from vrouter.stack.wire.vnet import ZERO as VNET_ZERO
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _CROSSING_DENIED: Final = int(DropReason.CROSSING_DENIED)
 _CROSSING_LOOP: Final = int(DropReason.CROSSING_LOOP)
+_TOO_BIG: Final = int(DropReason.PKT_TOO_BIG)
 _DEV_READY: Final = int(DropReason.TX_DEV_READY)
 _LO_HEADER: Final = bytes(12) + b"\x08\x00"
 
@@ -57,13 +59,17 @@ def transmit(dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, byte
             watch(dev, TX, pkt, now)
         pkt.flags = 0
         pkt.mark = 0
-        pkt.ct = pkt.sock = pkt.vnet = pkt.oif = None
+        pkt.ct = pkt.sock = pkt.oif = None
         pkt.vlan = -1
         pkt.origin = ()
         work.append((WORK_FRAME, peer, pkt))
         return 0
     if dev.virtual:
         return _transmit_virtual(dev, pkt, now, egress, work)
+    if pkt.csum_start >= 0 and not dev.offload:
+        if pkt.gso_size:
+            return _TOO_BIG
+        finish_checksum(pkt)
     dev.tx_packets += 1
     dev.tx_bytes += end - start
     if dev.captures:
@@ -75,11 +81,21 @@ def transmit(dev: Device, pkt: Packet, now: int, egress: list[tuple[Device, byte
             pkt.make_headroom(VNET_LEN)
             buf, end = pkt.buf, pkt.end
             start = pkt.start - VNET_LEN
-        if pkt.vnet is None or not dev.offload:
+        if pkt.csum_start < 0:
             buf[start : start + VNET_LEN] = VNET_ZERO
-        else:  # a superframe, whose checksum was finished when it came in
-            kind = pkt.vnet
-            VnetHeader(F_DATA_VALID, kind.gso_type, kind.hdr_len, kind.gso_size).emit(buf, start)
+        else:
+            hdr_len = pkt.payload_at() - pkt.start if pkt.gso_size else 0
+            emit_header(
+                buf,
+                start,
+                F_NEEDS_CSUM,
+                pkt.gso_type,
+                hdr_len,
+                pkt.gso_size,
+                pkt.csum_start - pkt.start,
+                pkt.csum_offset,
+                0,
+            )
     egress.append((dev, buf[start:end]))
     return 0
 

@@ -77,13 +77,13 @@ def test_pieces_have_the_metadata_of_their_packet() -> None:
     """What the layers found out about the packet goes with each piece; offsets of the old buffer do not."""
     pkt = packet(3000)
     pkt.iif, pkt.oif, pkt.ct, pkt.sock = object(), object(), object(), object()
-    pkt.nexthop, pkt.mark, pkt.crossings, pkt.vlan, pkt.vnet = 0x0A0000FE, 5, 2, 7, object()
+    pkt.nexthop, pkt.mark, pkt.crossings, pkt.vlan = 0x0A0000FE, 5, 2, 7
     for piece in fragment(pkt, 1500):
         for name in Packet.__slots__:
-            if name not in ("buf", "start", "end", "l2", "l3", "l4", "flags", "vnet"):
+            if name not in ("buf", "start", "end", "l2", "l3", "l4", "flags", "csum_start"):
                 assert (name, getattr(piece, name)) == (name, getattr(pkt, name))
         assert piece.flags == FORWARDED | FRAGMENT
-        assert (piece.l2, piece.vnet) == (-1, None)
+        assert (piece.l2, piece.csum_start, piece.gso_size) == (-1, -1, 0)
 
 
 def test_only_copied_options_go_into_later_pieces() -> None:

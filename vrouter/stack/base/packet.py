@@ -39,6 +39,10 @@ FRAGMENT: Final = 0x400  # a piece of a larger datagram
 CONFIRM: Final = 0x800  # the sender vouches that the next hop is reachable (MSG_CONFIRM)
 LINK_GROUP: Final = LINK_BROADCAST | LINK_MULTICAST
 
+TCP_CSUM_OFFSET: Final = 16  # where a transport header has its checksum
+UDP_CSUM_OFFSET: Final = 6
+UDP_LEN: Final = 8
+
 
 class Packet:
     """One packet and what the layers found out about it.
@@ -46,18 +50,27 @@ class Packet:
     ``src``/``dst`` are ints of the family's width; ``iif`` is the port it came in by (a device, or a crossing;
     None when it was made here), ``oif`` the device it leaves by; ``nexthop`` an address of ``family``.
     ``origin`` are the short-cuts by which it came, first to last.
-    ``vnet`` is the virtio-net header when it says anything (a `wire.vnet.VnetHeader`), else None.
+
+    A superframe stands for several segments of one flow: ``gso_size`` is how many bytes of data each of them but the
+    last has (0: it is no superframe), ``gso_type`` which protocol's they are (`wire.vnet`). Its checksum is always
+    half-finished. A half-finished checksum holds the sum of the pseudo-header, not complemented; what is still to be
+    summed up begins at ``csum_start`` (an absolute offset: the transport header; -1: the checksum is complete), and the
+    result belongs ``csum_offset`` bytes behind it.
     """
 
     __slots__ = (
         "buf",
         "crossings",
+        "csum_offset",
+        "csum_start",
         "ct",
         "dst",
         "end",
         "ethertype",
         "family",
         "flags",
+        "gso_size",
+        "gso_type",
         "iif",
         "l2",
         "l3",
@@ -73,21 +86,20 @@ class Packet:
         "start",
         "ttl",
         "vlan",
-        "vnet",
     )
 
     def __init__(self, buf: bytearray, start: int, end: int) -> None:
         self.buf = buf
         self.start = start
         self.end = end
-        self.l2 = self.l3 = self.l4 = self.vlan = -1
+        self.l2 = self.l3 = self.l4 = self.vlan = self.csum_start = -1
         self.ethertype = self.family = self.proto = self.flags = self.mark = self.crossings = self.reason = 0
         self.src = self.dst = self.nexthop = self.ttl = 0
+        self.gso_size = self.gso_type = self.csum_offset = 0
         self.iif: Any = None
         self.oif: Device | None = None
         self.origin: tuple[Any, ...] = ()
         self.ct: Any = None
-        self.vnet: Any = None
         self.sock: Any = None
 
     @classmethod
@@ -121,8 +133,25 @@ class Packet:
         other.flags, other.mark, other.crossings, other.reason = self.flags, self.mark, self.crossings, 0
         other.src, other.dst, other.nexthop, other.ttl = self.src, self.dst, self.nexthop, self.ttl
         other.iif, other.oif, other.ct = self.iif, self.oif, self.ct
-        other.vnet, other.sock, other.origin = self.vnet, self.sock, self.origin
+        other.sock, other.origin = self.sock, self.origin
+        other.gso_size, other.gso_type = self.gso_size, self.gso_type
+        other.csum_start, other.csum_offset = self.csum_start, self.csum_offset
         return other
+
+    def segments(self) -> int:
+        """How many packets of a wire this one stands for."""
+        if not self.gso_size:
+            return 1
+        return max(-(-(self.end - self.payload_at()) // self.gso_size), 1)
+
+    def wire_bytes(self) -> int:
+        """How many bytes a wire carries for it, counted from ``start``: each segment has headers of its own."""
+        return self.end - self.start + (self.segments() - 1) * (self.payload_at() - self.start)
+
+    def payload_at(self) -> int:
+        """Where the data begins behind the transport header of a half-finished checksum: of TCP, else of UDP."""
+        at = self.csum_start
+        return at + (self.buf[at + 12] >> 4 << 2) if self.csum_offset == TCP_CSUM_OFFSET else at + UDP_LEN
 
     def make_headroom(self, size: int) -> None:
         """Make at least `size` bytes free in front of ``start`` (tunnels stacked deeper than the usual headroom)."""
@@ -135,3 +164,4 @@ class Packet:
             self.l2 += shift if self.l2 >= 0 else 0
             self.l3 += shift if self.l3 >= 0 else 0
             self.l4 += shift if self.l4 >= 0 else 0
+            self.csum_start += shift if self.csum_start >= 0 else 0

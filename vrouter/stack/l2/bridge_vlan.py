@@ -92,16 +92,16 @@ class Membership:
         return [{"vlan": vid, "pvid": vid == self.pvid, "untagged": bare} for vid, bare in self.vids.items()]
 
 
-def egress(pkt: Packet, vid: int, untagged: bool) -> bool:
-    """Make the frame one of VLAN `vid` with a tag, or without; False when its tag cannot be taken off."""
+def egress(pkt: Packet, vid: int, untagged: bool) -> None:
+    """Make the frame one of VLAN `vid` with a tag, or without."""
     tci = tag(pkt, ETHERTYPE_VLAN)
     if untagged:
-        return tci < 0 or pop_tag(pkt)
-    if tci < 0:
+        if tci >= 0:
+            pop_tag(pkt)
+    elif tci < 0:
         push_tag(pkt, ETHERTYPE_VLAN, vid)
     elif tci & VID_MASK != vid:
         set_vid(pkt, vid)
-    return True
 
 
 def check_vid(vid: int, least: int = 1) -> None:

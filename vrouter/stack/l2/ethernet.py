@@ -14,7 +14,6 @@ FRAME_TOO_LONG        over the device's largest frame: its largest MTU, a header
 ETH_SRC_INVALID       the source is a group (IEEE 802.3 3.2.3)
 OTHERHOST             for another station, or for a group that nobody here joined; a bridge device has more than one MAC
 NS_UNMAPPED           tagged for a VLAN: tags that belong to somebody were taken off before this (`vlan`)
-VNET_HDR              behind a priority tag: the checksum's start would lie in front of layer 3
 UNHANDLED_PROTO       a length instead of an EtherType
 ====================  ================================================================================================
 
@@ -46,7 +45,6 @@ from vrouter.stack.wire.ethernet import (
     VID_MASK,
     VLAN_LEN,
 )
-from vrouter.stack.wire.vnet import GSO_NONE
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -69,7 +67,7 @@ def ethernet_input(dev: Device, pkt: Packet) -> int:
     size = pkt.end - start
     if size < HEADER_LEN:
         return _PKT_TOO_SMALL
-    if size > dev.max_frame and (pkt.vnet is None or pkt.vnet.gso_type == GSO_NONE):
+    if size > dev.max_frame and not pkt.gso_size:
         return _FRAME_TOO_LONG
     dst, first, ethertype = _unpack(pkt.buf, start)
     if first & 1:
@@ -97,7 +95,7 @@ def link_check(dev: Device, pkt: Packet) -> int:
     size = pkt.end - start
     if size < HEADER_LEN:
         return _PKT_TOO_SMALL
-    if size > dev.max_frame and (pkt.vnet is None or pkt.vnet.gso_type == GSO_NONE):
+    if size > dev.max_frame and not pkt.gso_size:
         return _FRAME_TOO_LONG
     return _ETH_SRC_INVALID if pkt.buf[start + 6] & 1 else 0
 
@@ -111,8 +109,7 @@ def _strip_tag(pkt: Packet, ethertype: int) -> int:
     # A second tag behind the first is as foreign as a VLAN: nobody took it off.
     if ethertype != ETHERTYPE_VLAN or tci & VID_MASK or inner == ETHERTYPE_VLAN or inner == ETHERTYPE_QINQ:
         return DropReason.NS_UNMAPPED
-    if not pop_tag(pkt):
-        return DropReason.VNET_HDR
+    pop_tag(pkt)
     if inner < ETHERTYPE_MIN:
         return _UNHANDLED_PROTO
     pkt.l2 = pkt.start

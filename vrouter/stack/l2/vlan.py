@@ -5,8 +5,7 @@ belongs to a vlan device it takes it off, *sets* ``vlan`` to its TCI, and names 
 that came in by itself. A tag that belongs to nobody stays on: the frame is the device's own, where `ethernet_input`
 judges it, or its bridge's.
 
-The virtio-net header counts from the start of the frame: it is moved along with the tag (a copy of it, as copies of a
-packet share one). Tags stack to any depth that devices do; what a device's frame may measure grows with the tags of the
+Tags stack to any depth that devices do; what a device's frame may measure grows with the tags of the
 devices above it (`Device.max_frame`), the MTU of a vlan device is at most its parent's.
 
 Read first: IEEE 802.1Q 9.6 (the tag), 6.9 (VLAN id 0 is a priority alone), 802.1ad (0x88a8 outside).
@@ -14,12 +13,10 @@ Read first: IEEE 802.1Q 9.6 (the tag), 6.9 (VLAN id 0 is a priority alone), 802.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.wire.ethernet import ETHERTYPE_QINQ, ETHERTYPE_VLAN, HEADER_LEN, VID_MASK, VLAN_LEN
-from vrouter.stack.wire.vnet import F_NEEDS_CSUM
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -42,8 +39,9 @@ def vlan_input(dev: Device, pkt: Packet) -> Device | None:
         return None
     tpid, tci = _unpack_tag(pkt.buf, start + TYPE_AT)
     upper = vlans.get((tpid, tci & VID_MASK))
-    if upper is None or not pop_tag(pkt):
+    if upper is None:
         return None
+    pop_tag(pkt)
     pkt.vlan = tci
     return upper
 
@@ -57,30 +55,17 @@ def tag(pkt: Packet, tpid: int) -> int:
     return tci if found == tpid else -1
 
 
-def pop_tag(pkt: Packet) -> bool:
-    """Take the outer tag off; False when the virtio-net header contradicts it (a checksum that starts inside)."""
-    vnet = pkt.vnet
-    if vnet is not None:
-        csum_start = vnet.csum_start
-        if vnet.flags & F_NEEDS_CSUM:
-            if csum_start < HEADER_LEN + VLAN_LEN:
-                return False
-            csum_start -= VLAN_LEN
-        pkt.vnet = replace(vnet, csum_start=csum_start, hdr_len=max(vnet.hdr_len - VLAN_LEN, 0))
+def pop_tag(pkt: Packet) -> None:
+    """Take the outer tag off."""
     buf, start = pkt.buf, pkt.start
     buf[start + VLAN_LEN : start + VLAN_LEN + TYPE_AT] = buf[start : start + TYPE_AT]
     pkt.start = start + VLAN_LEN
-    return True
 
 
 def push_tag(pkt: Packet, tpid: int, tci: int) -> None:
     """Put a tag in front of the EtherType."""
     if pkt.start < VLAN_LEN:
         pkt.make_headroom(VLAN_LEN)
-    vnet = pkt.vnet
-    if vnet is not None:
-        csum_start = vnet.csum_start + VLAN_LEN if vnet.flags & F_NEEDS_CSUM else vnet.csum_start
-        pkt.vnet = replace(vnet, csum_start=csum_start, hdr_len=vnet.hdr_len + VLAN_LEN if vnet.hdr_len else 0)
     buf = pkt.buf
     start = pkt.start = pkt.start - VLAN_LEN
     buf[start : start + TYPE_AT] = buf[start + VLAN_LEN : start + VLAN_LEN + TYPE_AT]

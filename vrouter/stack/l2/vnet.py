@@ -35,8 +35,9 @@ def vnet_input(dev: Device, pkt: Packet) -> bool:
     if header.gso_type != GSO_NONE:
         if not dev.offload:
             return False
-        pkt.vnet = header
-    if header.flags & F_NEEDS_CSUM:
+        pkt.gso_size, pkt.gso_type = header.gso_size, header.gso_type
+        pkt.csum_start, pkt.csum_offset = pkt.start + header.csum_start, header.csum_offset
+    elif header.flags & F_NEEDS_CSUM:
         first = pkt.start + header.csum_start
         value = checksum(buf, first, pkt.end) or 0xFFFF
         where = first + header.csum_offset

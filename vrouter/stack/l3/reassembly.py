@@ -277,7 +277,7 @@ class Reassembler:
         first.start = first.l3 = HEADROOM
         first.end = len(buf)
         first.l2 = -1
-        first.vnet = None
+        first.csum_start = -1
         first.flags = first.flags & ~(FRAGMENT | DONT_FRAGMENT | CSUM_OK) | groups | vouched | REASSEMBLED
         self._codec.finish(first, bool(seen & _CE))
         self.held -= len(packets)

@@ -109,10 +109,9 @@ class Bridging(Inward):
             if ports:
                 mine = pkt.copy()
                 ns.stats[_COPIES] += 1
-            if vid and not egress(mine, vid, bridge.own.vids[vid]):
-                self.drop(ns, mine, DropReason.VNET_HDR)
-            else:
-                self.work.append((WORK_FRAME, bridge.dev, mine))
+            if vid:
+                egress(mine, vid, bridge.own.vids[vid])
+            self.work.append((WORK_FRAME, bridge.dev, mine))
         left = len(ports)
         for port in ports:
             left -= 1
@@ -128,12 +127,9 @@ class Bridging(Inward):
         """Send a frame by one port; 0, or why it cannot be."""
         dev = port.dev
         pkt.oif = dev
-        if vid and not egress(pkt, vid, port.membership.vids[vid]):
-            return DropReason.VNET_HDR
-        if pkt.vnet is not None:  # a superframe is not cut here: only who takes it whole gets it
-            if not dev.offload:
-                return DropReason.PKT_TOO_BIG
-        else:
+        if vid:
+            egress(pkt, vid, port.membership.vids[vid])
+        if not pkt.gso_size:
             size = pkt.end - pkt.start
             most = dev.mtu + VLAN_OVERHEAD
             if size > most and (size > most + VLAN_LEN or tag(pkt, ETHERTYPE_VLAN) < 0):

@@ -33,6 +33,7 @@ from vrouter.stack.l3.route import (
     route_output,
 )
 from vrouter.stack.l4.membership import is_member
+from vrouter.stack.segmentation import finish_checksum
 from vrouter.stack.wire import icmpv6
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ class Outward:
         if pkt.end - pkt.start > mtu:
             if pkt.flags & DONT_FRAGMENT and pkt.flags & FORWARDED:
                 return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
+            if pkt.csum_start >= 0:
+                finish_checksum(pkt)
             codec = ip.codec
             pieces = codec.fragment(ip, pkt, mtu)
             ns.stats[_CONSUMED] += 1

@@ -31,6 +31,7 @@ GSO_ECN = 0x80  # a bit beside the TCP types
 _GSO_TYPES = (GSO_TCPV4, GSO_UDP, GSO_TCPV6, GSO_UDP_L4, GSO_TCPV4 | GSO_ECN, GSO_TCPV6 | GSO_ECN)
 _ETHERNET_LEN = 14
 _LAYOUT = Struct("<BBHHHHH")
+emit_header = _LAYOUT.pack_into  # (buf, off, flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, num_buffers)
 
 
 @dataclass(slots=True)
