@@ -156,6 +156,7 @@ class Tcb:
         "prior_ssthresh",
         "probes",
         "prr",
+        "pseudo",
         "pushed_seq",
         "quickacks",
         "rack",
@@ -177,6 +178,7 @@ class Tcb:
         "retrans_at",
         "retransmits",
         "rexmit",
+        "rexmit_at",
         "rexmit_kind",
         "route",
         "route_at",
@@ -195,6 +197,7 @@ class Tcb:
         "snd_wscale",
         "sndq",
         "sock",
+        "soft_error",
         "space",
         "space_at",
         "space_seq",
@@ -229,6 +232,8 @@ class Tcb:
         self.orphan = False  # the program has closed its socket
         self.route: Any = None  # the route that the last segment took, and `route_at` what it was valid for
         self.route_at: Any = None
+        self.pseudo = -1  # the constant part of the checksum's pseudo-header, once it is known
+        self.soft_error = 0  # errno of the last trouble that need not be the end (RFC 9293 3.9.2.2)
 
         self.iss = self.snd_una = self.snd_nxt = self.write_seq = -1
         self.fin_seq = -1  # the FIN's number, once there is to be one
@@ -243,7 +248,7 @@ class Tcb:
         self.pmtu = 0
         self.mtu_probe: Any = None  # state of RFC 8899, when there is any
         self.nonagle = 0  # bits: 1 TCP_NODELAY, 2 TCP_CORK, 4 push once
-        self.pushed_seq = -1
+        self.pushed_seq = -1  # end of the last segment that said PSH
         self.notsent_lowat = 0  # 0: the namespace's
 
         self.irs = self.rcv_nxt = self.rcv_adv = self.copied_seq = -1
@@ -311,6 +316,7 @@ class Tcb:
 
         self.rexmit: Timer | None = None
         self.rexmit_kind = REXMIT_NONE
+        self.rexmit_at = 0  # when; the timer itself may come up earlier, for nothing
         self.delack: Timer | None = None
         self.keepalive: Timer | None = None  # in FIN-WAIT-2: its end
         self.pacing: Timer | None = None
