@@ -129,6 +129,7 @@ class Tcb:
         "keepalive",
         "last_ack_sent",
         "last_rcv_at",
+        "last_seg_size",
         "last_sent_at",
         "local",
         "lost",
@@ -170,6 +171,7 @@ class Tcb:
         "rcv_rtt_at",
         "rcv_rtt_seq",
         "rcv_ssthresh",
+        "rcv_tsecr",
         "rcv_up",
         "rcv_wnd",
         "rcv_wscale",
@@ -262,12 +264,12 @@ class Tcb:
         self.pingpong = 0
         self.ato = 0
         self.last_rcv_at = 0
-        self.rcv_mss = 0
+        self.rcv_mss = self.last_seg_size = 0  # what full segments of the peer carry, and what the last small one did
         self.rcv_ssthresh = self.window_clamp = 0
         self.space_at = self.space = 0
         self.space_seq = -1
         self.rcv_rtt = self.rcv_rtt_at = 0
-        self.rcv_rtt_seq = -1
+        self.rcv_rtt_seq = self.rcv_tsecr = -1
 
         self.ts_ok = self.sack_ok = self.wscale_ok = False
         self.ecn = 0
