@@ -208,6 +208,13 @@ class Stat(IntEnum):
     TcpRcvQDrop = 183
     TcpTimeoutRehash = 184
     TcpOrphans = 185
+    TcpReqQFullDoCookies = 186
+    TcpReqQFullDrop = 187
+    TcpDeferAcceptDrop = 188
+    TcpTSEcrRejected = 189
+    TcpFastOpenBlackhole = 190
+    TcpTimeWaitOverflow = 191
+    TcpAbortFailed = 192
 
 
 N_STATS: Final = len(Stat)
