@@ -135,6 +135,7 @@ class Tcb:
         "lost",
         "max_window",
         "mdev",
+        "mdev_max",
         "min_rtt",
         "mss",
         "mtu_probe",
@@ -184,6 +185,7 @@ class Tcb:
         "rexmit_kind",
         "route",
         "route_at",
+        "route_until",
         "rto",
         "rtt_seq",
         "rttvar",
@@ -232,8 +234,8 @@ class Tcb:
         self.state = CLOSED
         self.accepted = True  # False while it waits in its listener's queue
         self.orphan = False  # the program has closed its socket
-        self.route: Any = None  # the route that the last segment took, and `route_at` what it was valid for
-        self.route_at: Any = None
+        self.route: Any = None  # that the last segment took, valid at `route_at` (`pmtu`) and until `route_until` (ns)
+        self.route_at = self.route_until = 0
         self.pseudo = -1  # the constant part of the checksum's pseudo-header, once it is known
         self.soft_error = 0  # errno of the last trouble that need not be the end (RFC 9293 3.9.2.2)
 
@@ -279,7 +281,7 @@ class Tcb:
         self.fastopen: Any = None
 
         self.sent: Scoreboard | None = None
-        self.srtt = self.rttvar = self.mdev = 0  # srtt 0: not measured yet
+        self.srtt = self.rttvar = self.mdev = self.mdev_max = 0  # `rtt`; srtt 0: not measured yet
         self.rtt_seq = -1
         self.min_rtt: Any = None  # windowed minimum
         self.rto = INITIAL_RTO
@@ -294,7 +296,7 @@ class Tcb:
         self.prr: Any = None
         self.rack: Any = None
         self.tlp: Any = None
-        self.frto = False
+        self.frto = 0  # 1: RFC 5682 watches over a timeout, 2: new data goes first
         self.reordering = 3
         self.dupacks = 0
         self.total_retrans = 0
