@@ -19,6 +19,8 @@ from vrouter.stack.l3.ip6 import Ip6State
 from vrouter.stack.l3.nexthop import NextHopTable
 from vrouter.stack.l3.reassembly import Reassembler
 from vrouter.stack.l4.icmp import PingTable
+from vrouter.stack.l4.tcp.state import TcpState
+from vrouter.stack.l4.tcp.table import TcpTable
 from vrouter.stack.l4.udp import UdpTable
 from vrouter.stack.sysctl import DEFAULT_NS, DevConf6, NsConf, SysctlTable
 
@@ -50,6 +52,9 @@ class Tables:
         "_ping",
         "_ping6",
         "_sysctl",
+        "_tcp",
+        "_tcp6",
+        "_tcp_state",
         "_udp",
         "_udp6",
         "accept_from",
@@ -105,6 +110,9 @@ class Tables:
         self._udp: UdpTable | None = None
         self._nexthops: NextHopTable | None = None
         self._udp6: UdpTable | None = None
+        self._tcp: TcpTable | None = None
+        self._tcp6: TcpTable | None = None
+        self._tcp_state: TcpState | None = None
         self._ping: PingTable | None = None
         self._ping6: PingTable | None = None
 
@@ -188,6 +196,27 @@ class Tables:
         if self._udp6 is None:
             self._udp6 = UdpTable(self.this, addr.V6)
         return self._udp6
+
+    @property
+    def tcp(self) -> TcpTable:
+        """TCP's sockets by port, and its connections."""
+        if self._tcp is None:
+            self._tcp = TcpTable(self.this, addr.V4)
+        return self._tcp
+
+    @property
+    def tcp6(self) -> TcpTable:
+        """The same for IPv6; a listener of both families stands in both."""
+        if self._tcp6 is None:
+            self._tcp6 = TcpTable(self.this, addr.V6)
+        return self._tcp6
+
+    @property
+    def tcp_state(self) -> TcpState:
+        """What TCP's connections of both families share."""
+        if self._tcp_state is None:
+            self._tcp_state = TcpState(self.this)
+        return self._tcp_state
 
     @property
     def ping(self) -> PingTable:
