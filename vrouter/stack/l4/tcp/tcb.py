@@ -219,6 +219,7 @@ class Tcb:
         "undo_marker",
         "undo_retrans",
         "user_timeout",
+        "wants_room",
         "window_clamp",
         "write_seq",
         "wscale_ok",
@@ -254,6 +255,7 @@ class Tcb:
         self.nonagle = 0  # bits: 1 TCP_NODELAY, 2 TCP_CORK, 4 push once
         self.pushed_seq = -1  # end of the last segment that said PSH
         self.notsent_lowat = 0  # 0: the namespace's
+        self.wants_room = False  # the program could not queue all that it wanted (Linux's SOCK_NOSPACE)
 
         self.irs = self.rcv_nxt = self.rcv_adv = self.copied_seq = -1
         self.rcv_wnd = 0
