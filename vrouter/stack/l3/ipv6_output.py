@@ -38,6 +38,7 @@ _from_bytes = int.from_bytes
 _ALWAYS: Final = (1, 3)
 _WITH_PORTS: Final = (PROTO_TCP, PROTO_UDP)
 _VERSION: Final = 6 << 28
+NO_FLOW: Final = 1 << 20  # above the traffic class: no label and no choice, more than the 20 bits that there are
 
 
 def push_ipv6(ip: IpState, pkt: Packet, ttl: int, tos: int, dont_fragment: bool, options: bytes = b"") -> None:

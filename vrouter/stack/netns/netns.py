@@ -15,6 +15,7 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DROP_TABLE, N_REASONS, DropReason
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import LOOPBACK_MTU, Device
+from vrouter.stack.l3.ipv6_output import NO_FLOW
 from vrouter.stack.l3.route import Refusal, route_output
 from vrouter.stack.l4.socket import Socket, close_all
 from vrouter.stack.netns.discovery import Discovery
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vrouter.stack.stack import Stack
 
 LO_ADDRESS: Final = 0x7F000001
-NO_FLOW: Final = 1 << 20  # no label and no choice: more than 20 bits, which `push_ipv6` leaves off
 
 
 class Netns(Discovery):

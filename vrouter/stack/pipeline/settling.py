@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import scoped
 from vrouter.stack.base.counters import Stat
+from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l3.icmp import believes_redirect
+from vrouter.stack.l3.ipv6_output import NO_FLOW
 from vrouter.stack.l3.kinds import REASSEMBLY_EXCEEDED
+from vrouter.stack.l3.route import Refusal, route_output
 from vrouter.stack.pipeline.outward import Outward
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l2.ndp import Ndp
     from vrouter.stack.l3.ip import IpState
+    from vrouter.stack.l4.tcp.state import TcpState
     from vrouter.stack.netns import Netns
     from vrouter.stack.wire.ndp import Redirect
 
 _ABSORBED: Final = int(Stat.AcctAbsorbed)
+_ORIGINATED: Final = int(Stat.AcctOriginated)
 
 
 class Settling(Outward):
@@ -43,6 +48,27 @@ class Settling(Outward):
         for ip in ns.families():
             if ip.reassembler is not None and ip.reassembler.actions:
                 self.settle_reassembly(ns, ip, now)
+        if ns._tcp_state is not None and ns._tcp_state.outbox:
+            self.send_segments(ns, ns._tcp_state, now)
+
+    def send_segments(self, ns: Netns, tcp: TcpState, now: int) -> None:
+        """What TCP has to send: by the route that its connection has found, or as an answer that needs one."""
+        stats = ns.stats
+        while tcp.outbox:
+            outbox, tcp.outbox = tcp.outbox, []
+            for pkt, route, ttl, tos, dont_fragment, flow_label in outbox:
+                ip = ns.ip(pkt.family)
+                stats[_ORIGINATED] += 1
+                if route is None:
+                    decision = route_output(ip, pkt.dst, pkt.src, None, now, mark=pkt.mark, tos=tos, proto=pkt.proto)
+                    if isinstance(decision, Refusal):
+                        self.drop(ns, pkt, DropReason.IP_OUTNOROUTES)
+                        continue
+                    route = decision[0]
+                if flow_label >= 0:
+                    tos |= (flow_label or NO_FLOW) << 8
+                ip.codec.push(ip, pkt, ip.default_ttl(route.dev) if ttl < 0 else ttl, tos, dont_fragment, b"")
+                self.output(ns, ip, pkt, route, now)
 
     def settle_ndp(self, ns: Netns, ndp: Ndp, now: int) -> None:
         """What neighbour discovery wants done; see `l2.ndp` for the actions."""
