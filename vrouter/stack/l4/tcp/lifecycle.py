@@ -23,7 +23,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.timers import Timer, TimerKind
 from vrouter.stack.l4.constants import ERROR, READ, WRITE
 from vrouter.stack.l4.tcp import isn, output, remembered, timewait, transitions
-from vrouter.stack.l4.tcp.cc.base import BY_NAME
+from vrouter.stack.l4.tcp.cc import BY_NAME
 from vrouter.stack.l4.tcp.tcb import (
     CLOSE_WAIT,
     CLOSED,

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from vrouter.stack.base.timers import Timer
     from vrouter.stack.l4.tcp.cc.base import Congestion
+    from vrouter.stack.l4.tcp.cc.validation import PipeAck
     from vrouter.stack.l4.tcp.receive import ReceiveQueue
     from vrouter.stack.l4.tcp.scoreboard import Scoreboard
     from vrouter.stack.l4.tcp.send_queue import SendQueue
@@ -108,6 +109,7 @@ class Tcb:
         "copied_seq",
         "cwnd",
         "cwnd_limited",
+        "cwnd_usage_seq",
         "cwnd_used",
         "delack",
         "delivered",
@@ -152,6 +154,7 @@ class Tcb:
         "peer_mss",
         "peer_port",
         "pingpong",
+        "pipe_ack",
         "pmtu",
         "port",
         "prior_cwnd",
@@ -307,8 +310,10 @@ class Tcb:
         self.cc_state: Any = None
         self.cwnd = 0
         self.ssthresh = INFINITE_SSTHRESH
-        self.cwnd_used = 0
-        self.cwnd_limited = False
+        self.cwnd_limited = False  # the window held the sender back in this flight, which ends at `cwnd_usage_seq`
+        self.cwnd_usage_seq = -1
+        self.cwnd_used = 0  # the most that was outstanding in it
+        self.pipe_ack: PipeAck | None = None
         self.last_sent_at = -1
         self.pacing_rate = 0  # bytes a second; 0: not paced
         self.pacing_max = 0  # SO_MAX_PACING_RATE, 0: none
