@@ -14,7 +14,8 @@ from vrouter.stack.l2.neighbour import NeighState, NeighTable, neighbours_of
 from vrouter.stack.l3.fib import LOCAL, UNICAST, Entry
 from vrouter.stack.l3.ip import IDENTS, MAX_ANSWERS, MAX_EXCEPTIONS, IpState
 from vrouter.stack.l3.reassembly import MAX_FRAGMENTS, PACKET_COST, QUEUE_COST
-from vrouter.stack.l4.socket import OVERHEAD, Socket
+from vrouter.stack.l4.datagram import OVERHEAD
+from vrouter.stack.l4.socket import Socket
 from vrouter.stack.netns import Netns
 from vrouter.stack.sysctl import DEFAULT_NEIGH, DEFAULT_NS
 

@@ -11,7 +11,7 @@ from vrouter.stack.base.addresses import format_mac
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DROP_TABLE
 from vrouter.stack.l2.vlan import PROTOCOL_NAMES
-from vrouter.stack.l4.socket import records as socket_records
+from vrouter.stack.l4.opening import records as socket_records
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router

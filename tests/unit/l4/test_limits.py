@@ -9,7 +9,7 @@ from tests.path.bed import SECOND, Bed
 from vrouter.stack.base.packet import Packet
 from vrouter.stack.l4.ancillary import QueuedError
 from vrouter.stack.l4.constants import ERROR, READ
-from vrouter.stack.l4.socket import OVERHEAD
+from vrouter.stack.l4.datagram import OVERHEAD
 from vrouter.stack.netns import Netns
 from vrouter.stack.stack import Stack
 from vrouter.testing import frames

@@ -30,6 +30,17 @@ TEXTS: Final[dict[int, str]] = {
     errno.EHOSTUNREACH: "No route to host",
     errno.ENONET: "Machine is not on the network",
     errno.EREMOTEIO: "Remote I/O error",
+    errno.EINPROGRESS: "Operation now in progress",
+    errno.EALREADY: "Operation already in progress",
+    errno.EISCONN: "Transport endpoint is already connected",
+    errno.ECONNABORTED: "Software caused connection abort",
+    errno.ECONNRESET: "Connection reset by peer",
+    errno.ETIMEDOUT: "Connection timed out",
+    errno.EDOM: "Numerical argument out of domain",
+    errno.ENOMEM: "Cannot allocate memory",
+    errno.EPERM: "Operation not permitted",
+    errno.ENOENT: "No such file or directory",
+    errno.EFAULT: "Bad address",
 }
 
 

@@ -19,6 +19,7 @@ SOCK_CLOEXEC: Final = 0o2000000
 
 IPPROTO_IP: Final = 0
 IPPROTO_ICMP: Final = 1
+IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
 IPPROTO_ICMPV6: Final = 58
 
@@ -32,10 +33,13 @@ MSG_DONTROUTE: Final = 0x4
 MSG_CTRUNC: Final = 0x8
 MSG_TRUNC: Final = 0x20
 MSG_DONTWAIT: Final = 0x40
+MSG_EOR: Final = 0x80
+MSG_WAITALL: Final = 0x100
 MSG_CONFIRM: Final = 0x800
 MSG_ERRQUEUE: Final = 0x2000
 MSG_NOSIGNAL: Final = 0x4000
 MSG_MORE: Final = 0x8000
+MSG_FASTOPEN: Final = 0x20000000
 
 SOL_SOCKET: Final = 1
 SO_REUSEADDR: Final = 2
@@ -44,8 +48,15 @@ SO_ERROR: Final = 4
 SO_BROADCAST: Final = 6
 SO_SNDBUF: Final = 7
 SO_RCVBUF: Final = 8
+SO_KEEPALIVE: Final = 9
+SO_OOBINLINE: Final = 10
 SO_PRIORITY: Final = 12
+SO_LINGER: Final = 13
 SO_REUSEPORT: Final = 15
+SO_RCVLOWAT: Final = 18
+SO_SNDLOWAT: Final = 19
+SO_RCVTIMEO: Final = 20
+SO_SNDTIMEO: Final = 21
 SO_BINDTODEVICE: Final = 25
 SO_ACCEPTCONN: Final = 30
 SO_SNDBUFFORCE: Final = 32
@@ -53,7 +64,10 @@ SO_RCVBUFFORCE: Final = 33
 SO_MARK: Final = 36
 SO_PROTOCOL: Final = 38
 SO_DOMAIN: Final = 39
+SO_MAX_PACING_RATE: Final = 47
 SO_BINDTOIFINDEX: Final = 62
+SO_RCVTIMEO_NEW: Final = 66
+SO_SNDTIMEO_NEW: Final = 67
 
 SOL_IP: Final = 0
 IP_TOS: Final = 1
@@ -66,6 +80,7 @@ IP_RECVTOS: Final = 13
 IP_MTU: Final = 14
 IP_FREEBIND: Final = 15
 IP_RECVORIGDSTADDR: Final = 20
+IP_BIND_ADDRESS_NO_PORT: Final = 24
 IP_MULTICAST_IF: Final = 32
 IP_MULTICAST_TTL: Final = 33
 IP_MULTICAST_LOOP: Final = 34
@@ -118,6 +133,31 @@ MCAST_MSFILTER: Final = 48
 MCAST_EXCLUDE: Final = 0
 MCAST_INCLUDE: Final = 1
 
+SOL_TCP: Final = 6
+TCP_NODELAY: Final = 1
+TCP_MAXSEG: Final = 2
+TCP_CORK: Final = 3
+TCP_KEEPIDLE: Final = 4
+TCP_KEEPINTVL: Final = 5
+TCP_KEEPCNT: Final = 6
+TCP_SYNCNT: Final = 7
+TCP_LINGER2: Final = 8
+TCP_DEFER_ACCEPT: Final = 9
+TCP_WINDOW_CLAMP: Final = 10
+TCP_INFO: Final = 11
+TCP_QUICKACK: Final = 12
+TCP_CONGESTION: Final = 13
+TCP_USER_TIMEOUT: Final = 18
+TCP_FASTOPEN: Final = 23
+TCP_TIMESTAMP: Final = 24
+TCP_NOTSENT_LOWAT: Final = 25
+TCP_CC_INFO: Final = 26
+TCP_FASTOPEN_CONNECT: Final = 30
+TCP_FASTOPEN_KEY: Final = 33
+TCP_FASTOPEN_NO_COOKIE: Final = 34
+TCP_INQ: Final = 36
+TCP_CM_INQ: Final = TCP_INQ
+
 IP_PMTUDISC_DONT: Final = 0
 IP_PMTUDISC_WANT: Final = 1
 IP_PMTUDISC_DO: Final = 2
@@ -136,6 +176,7 @@ REUSEPORT: Final = 0x02
 BROADCAST: Final = 0x04
 FREEBIND: Final = 0x08
 V6ONLY: Final = 0x10
+NO_PORT: Final = 0x20  # a port is chosen when it connects
 
 # Bits of Settings.options: each family of a socket has its own.
 PKTINFO: Final = 0x01
@@ -153,3 +194,12 @@ ANCILLARY: Final = PKTINFO | RECVTTL | RECVTOS | RECVORIGDST | FLOWINFO
 # The address and the port were given by bind(2), so that disconnecting keeps them (Linux's SOCK_BIND*_LOCK).
 LOCK_ADDRESS: Final = 1
 LOCK_PORT: Final = 2
+
+# The buffers' sizes were given by setsockopt(2), so that they do not grow by themselves (SOCK_SNDBUF_LOCK …).
+LOCK_SNDBUF: Final = 1
+LOCK_RCVBUF: Final = 2
+
+# Bits of Tcb.nonagle, as Linux's TCP_NAGLE_OFF, TCP_NAGLE_CORK and TCP_NAGLE_PUSH.
+NAGLE_OFF: Final = 1
+NAGLE_CORK: Final = 2
+NAGLE_PUSH: Final = 4

@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from vrouter.stack.base.addresses import MAX6, V4, V6
 from vrouter.stack.l4.constants import AF_INET6, REUSEADDR, REUSEPORT, V6ONLY
@@ -26,10 +26,12 @@ from vrouter.stack.l4.ports import PortAllocator
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.device import Device
-    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.l4.datagram import DatagramSocket
+    from vrouter.stack.l4.endpoint import Endpoint
     from vrouter.stack.netns import Netns
 
 
+_S = TypeVar("_S", bound="Endpoint")
 Key: TypeAlias = "tuple[int, int, int, int, Device | None]"  # shape, address, peer address, peer port, device
 
 # A shape is a sum of what is set. A bound address counts for more than all the rest, which counts alike; that a socket
@@ -41,7 +43,7 @@ _PEER_PORT: Final = 2
 _DEVICE: Final = 1
 
 
-class SharedPort:
+class SharedPort(Generic[_S]):
     """The sockets of one port, when there are several. With `by_peer` False peers do not matter."""
 
     __slots__ = ("_buckets", "_by_address", "_by_peer", "_count", "_entries", "_ranks", "_shapes")
@@ -50,40 +52,40 @@ class SharedPort:
         self._by_peer = by_peer
         self._ranks = _RANKS[family]
         self._count = 0  # how many there have been
-        self._entries: dict[Socket, tuple[int, Key]] = {}  # oldest first: how many were there before, and its key
-        self._buckets: dict[Key, list[Socket]] = {}  # oldest first; with a device and the key's None: of any device
-        self._by_address: dict[int, dict[Socket, None]] = {}
+        self._entries: dict[_S, tuple[int, Key]] = {}  # oldest first: how many were there before, and its key
+        self._buckets: dict[Key, list[_S]] = {}  # oldest first; with a device and the key's None: of any device
+        self._by_address: dict[int, dict[_S, None]] = {}
         self._shapes: dict[int, int] = {}  # those in use, the one that counts most first -> how many have it
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Socket]:
+    def __iter__(self) -> Iterator[_S]:
         """The newest first."""
         return reversed(self._entries)
 
-    def insert(self, sock: Socket) -> None:
+    def insert(self, sock: _S) -> None:
         """Enter `sock` as the newest."""
         self._enter(sock, self._count)
         self._count += 1
 
-    def remove(self, sock: Socket) -> None:
+    def remove(self, sock: _S) -> None:
         """Take `sock` out."""
         self._leave(sock)
         del self._entries[sock]
 
-    def changed(self, sock: Socket) -> None:
+    def changed(self, sock: _S) -> None:
         """Its peer or its device is another one; it stays as old as it was."""
         self._leave(sock)
         self._enter(sock, self._entries[sock][0])
 
-    def overlapping(self, address: int) -> Iterable[Socket]:
+    def overlapping(self, address: int) -> Iterable[_S]:
         """The sockets that may be for the same datagrams as one on `address`."""
         if not address:
             return self._entries
         return chain(self._by_address.get(address, ()), self._by_address.get(0, ()))
 
-    def matching(self, src: int, sport: int, dst: int, iif: Any) -> list[tuple[int, list[Socket]]]:
+    def matching(self, src: int, sport: int, dst: int, iif: Any) -> list[tuple[int, list[_S]]]:
         """For a datagram, the sockets that it is for: those of one shape in order, each with what their shape counts;
         the shape that counts most first."""
         buckets = self._buckets
@@ -102,15 +104,15 @@ class SharedPort:
                 found.append((self._ranks[shape], bucket))
         return found
 
-    def age(self, sock: Socket) -> int:
+    def age(self, sock: _S) -> int:
         """How many sockets there were before `sock`."""
         return self._entries[sock][0]
 
-    def equals(self, sock: Socket) -> list[Socket]:
+    def equals(self, sock: _S) -> list[_S]:
         """The sockets that want just the same as `sock`, oldest first."""
         return self._buckets[self._entries[sock][1]]
 
-    def _key(self, sock: Socket) -> Key:
+    def _key(self, sock: _S) -> Key:
         peer = sock.peer if self._by_peer else 0
         port = sock.peer_port if peer else 0
         shape = (_ADDRESS if sock.local else 0) | (_PEER if peer else 0) | (_PEER_PORT if port else 0)
@@ -118,7 +120,7 @@ class SharedPort:
             shape |= _BOTH
         return shape | (_DEVICE if sock.device is not None else 0), sock.local, peer, port, sock.device
 
-    def _enter(self, sock: Socket, age: int) -> None:
+    def _enter(self, sock: _S, age: int) -> None:
         key = self._key(sock)
         self._entries[sock] = age, key
         for one in _places(key):
@@ -132,7 +134,7 @@ class SharedPort:
         if self._shapes[shape] == 1:
             self._shapes = dict(sorted(self._shapes.items(), key=self._rank, reverse=True))
 
-    def _leave(self, sock: Socket) -> None:
+    def _leave(self, sock: _S) -> None:
         key = self._entries[sock][1]
         for one in _places(key):
             bucket = self._buckets[one]
@@ -168,16 +170,16 @@ def _places(key: Key) -> tuple[Key, ...]:
     return (key,) if device is None else (key, (shape, address, peer, port, None))
 
 
-class SocketTable(ABC):
+class SocketTable(ABC, Generic[_S]):
     """The bound sockets of one protocol and family in one namespace; ``ports`` is what the data path reads."""
 
     __slots__ = ("allocator", "family", "name", "ns", "ports", "proto")
 
-    # What a protocol says about itself (UdpTable, PingTable).
+    # What a protocol says about itself (UdpTable, PingTable, TcpTable).
     names: ClassVar[dict[int, str]]  # as ss(8) has it, by family
     protos: ClassVar[dict[int, int]]
-    header = 0  # bytes of the transport header that a program does not see
     initial_options = 0
+    groups: ClassVar[frozenset[int]] = frozenset((V4, V6))  # the families in which a group's address may be bound
     by_peer = True  # whether a connected socket hears its peer alone
     both = True  # whether an AF_INET6 socket may speak IPv4 as well
 
@@ -186,24 +188,24 @@ class SocketTable(ABC):
         self.family = family
         self.name = self.names[family]
         self.proto = self.protos[family]
-        self.ports: dict[int, Socket | SharedPort] = {}
+        self.ports: dict[int, _S | SharedPort[_S]] = {}
         self.allocator: PortAllocator | None = None
 
-    def __iter__(self) -> Iterator[Socket]:
+    def __iter__(self) -> Iterator[_S]:
         for entry in self.ports.values():
             if isinstance(entry, SharedPort):
                 yield from entry
             else:
                 yield entry
 
-    def on_port(self, port: int) -> Sequence[Socket]:
+    def on_port(self, port: int) -> Sequence[_S]:
         """The sockets bound to `port`, the newest first."""
         entry = self.ports.get(port)
         if entry is None:
             return ()
         return list(entry) if isinstance(entry, SharedPort) else (entry,)
 
-    def insert(self, sock: Socket) -> None:
+    def insert(self, sock: _S) -> None:
         """Enter `sock` under ``sock.port``, as the newest there."""
         entry = self.ports.get(sock.port)
         if entry is None:
@@ -215,7 +217,7 @@ class SocketTable(ABC):
             self.ports[sock.port] = entry
         entry.insert(sock)
 
-    def remove(self, sock: Socket) -> None:
+    def remove(self, sock: _S) -> None:
         """Take `sock` out."""
         entry = self.ports[sock.port]
         if not isinstance(entry, SharedPort):
@@ -225,19 +227,19 @@ class SocketTable(ABC):
             if len(entry) == 1:
                 self.ports[sock.port] = next(iter(entry))
 
-    def changed(self, sock: Socket) -> None:
+    def changed(self, sock: _S) -> None:
         """The peer or the device of `sock` is another one."""
         entry = self.ports.get(sock.port)
         if isinstance(entry, SharedPort):
             entry.changed(sock)
 
-    def _overlapping(self, port: int, address: int) -> Iterable[Socket]:
+    def _overlapping(self, port: int, address: int) -> Iterable[_S]:
         entry = self.ports.get(port)
         if entry is None:
             return ()
         return entry.overlapping(address) if isinstance(entry, SharedPort) else (entry,)
 
-    def conflicts(self, sock: Socket, address: int, port: int) -> bool:
+    def conflicts(self, sock: _S, address: int, port: int) -> bool:
         """Whether `sock` may not have (address, port) because of another: EADDRINUSE (Linux's udp_lib_lport_inuse).
 
         Two sockets are in each other's way when their addresses are equal or one is the wildcard, and their devices
@@ -248,16 +250,16 @@ class SocketTable(ABC):
             for other in self._overlapping(port, address)
         )
 
-    def is_free(self, sock: Socket, address: int, port: int) -> bool:
+    def is_free(self, sock: _S, address: int, port: int) -> bool:
         """Whether no other socket is for what `sock` would be for on (address, port)."""
         return not any(_collide(sock, other, address) for other in self._overlapping(port, address))
 
     def choose_port(
         self,
-        sock: Socket,
+        sock: _S,
         address: int,
         peer: tuple[int, int] | None = None,
-        beside: Sequence[SocketTable] = (),
+        beside: Sequence[SocketTable[_S]] = (),
     ) -> int:
         """An ephemeral port for `sock` on `address`, towards `peer` when it connects; 0 when all are taken. It is free
         in the tables `beside`, too.
@@ -275,7 +277,7 @@ class SocketTable(ABC):
             return self.allocator.random(self.ns.conf, is_free)
         return self.allocator.hashed(self.ns.conf, address & MAX6, peer[0] & MAX6, peer[1], is_free)
 
-    def lookup(self, src: int, sport: int, dst: int, dport: int, iif: Any) -> Socket | None:
+    def lookup(self, src: int, sport: int, dst: int, dport: int, iif: Any) -> _S | None:
         """The socket for a datagram to (dst, dport) from (src, sport) that came in by `iif`; None when there is none.
 
         A socket bound to `dst` goes before any wildcard; then each of connected address, connected port and bound
@@ -287,7 +289,7 @@ class SocketTable(ABC):
             return None
         if not isinstance(entry, SharedPort):
             return entry if _fits(entry, src, sport, dst, iif) else None
-        winner: Socket | None = None
+        winner: _S | None = None
         best = -1
         for rank, bucket in entry.matching(src, sport, dst, iif):
             if rank < best:
@@ -307,7 +309,7 @@ class SocketTable(ABC):
             chosen = group[flow % len(group)]
         return chosen
 
-    def receivers(self, src: int, sport: int, dst: int, dport: int, iif: Any, group: bool = True) -> list[Socket]:
+    def receivers(self, src: int, sport: int, dst: int, dport: int, iif: Any, group: bool = True) -> list[_S]:
         """All sockets for a datagram to a `group` or to everybody (RFC 1122 4.1.3.5; Linux's __udp_is_mcast_sock)."""
         entry = self.ports.get(dport)
         if entry is None:
@@ -327,14 +329,25 @@ class SocketTable(ABC):
                 wanting.append(sock)
         return wanting
 
-    # -- what a protocol adds ---------------------------------------------------------------------------------------
+    @property
+    def of_ipv4(self) -> SocketTable[_S]:
+        """The protocol's table of IPv4 in the namespace: an AF_INET6 socket's, for IPv4-mapped addresses."""
+        raise AssertionError("a protocol's own")
+
+
+class DatagramTable(SocketTable["DatagramSocket"]):
+    """A table of sockets whose every message is a packet."""
+
+    __slots__ = ()
+
+    header = 0  # bytes of the transport header that a program does not see
 
     @abstractmethod
     def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
         """OSError when this may not be sent, or not to `port`."""
 
     @abstractmethod
-    def push_header(self, sock: Socket, pkt: Packet, port: int) -> None:
+    def push_header(self, sock: DatagramSocket, pkt: Packet, port: int) -> None:
         """Put the transport header in front of the payload; ``src`` and ``dst`` are set. Counts what is sent."""
 
     @abstractmethod
@@ -353,7 +366,7 @@ def came_by(ns: Netns, pkt: Packet) -> Any:
     return iif
 
 
-def _collide(one: Socket, other: Socket, address: int) -> bool:
+def _collide(one: Endpoint, other: Endpoint, address: int) -> bool:
     """Whether `one`, on `address`, and `other`, both on one port, would be for the same datagrams."""
     return (
         other is not one
@@ -362,7 +375,7 @@ def _collide(one: Socket, other: Socket, address: int) -> bool:
     )
 
 
-def _fits(sock: Socket, src: int, sport: int, dst: int, iif: Any) -> bool:
+def _fits(sock: Endpoint, src: int, sport: int, dst: int, iif: Any) -> bool:
     """Whether a socket of the right port wants the datagram: `SharedPort.matching` for one."""
     return (
         (not sock.local or sock.local == dst)

@@ -4,26 +4,24 @@ An AF_INET6 socket's ends are of one family at a time, ``at``: IPv6, or IPv4 onc
 IPv4-mapped address (RFC 3493 3.7). While it is bound to no address, and not by IPV6_V6ONLY kept from it, it stands in
 the tables of both families (RFC 3493 5.3).
 
-The calls, their order of checks and their errors are Linux's (inet_bind, inet6_bind, ip4_datagram_connect,
-ip6_datagram_connect).
+The calls, their order of checks and their errors are Linux's (inet_bind, inet6_bind). What connecting means is the
+matter of `datagram` and of `tcp.socket`.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from vrouter.stack.base.addresses import V4, V6, format_address, ipv4_mapped, is_multicast4, is_multicast6, scoped
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.names import Name, Target, format_name, needs_zone, parse_name
-from vrouter.stack.l4.output import check_family, find_route
-from vrouter.stack.l4.settings import Settings
+from vrouter.stack.l4.settings import DEFAULT, NO_DISCOVERY, Settings
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l4.demux import SocketTable
-    from vrouter.stack.l4.socket import Socket
     from vrouter.stack.netns import Netns
 
 
@@ -51,29 +49,23 @@ class Endpoint:
         "tables",
     )
 
-    def __init__(self, ns: Netns, family: int, table: SocketTable) -> None:
+    def __init__(self, ns: Netns, family: int, table: SocketTable[Any]) -> None:
         self.ns = ns
         self.family = family
         self.table = table
-        self.tables: tuple[SocketTable, ...] = ()  # where it is entered
+        self.tables: tuple[SocketTable[Any], ...] = ()  # where it is entered
         self.options = table.initial_options
-        self.settings = Settings()
+        self.settings = DEFAULT
+        self.settings4 = NO_DISCOVERY if ns.conf.ip_no_pmtu_disc else DEFAULT
         if family == c.AF_INET:
-            self.at, self.settings4 = V4, self.settings
+            self.at, self.settings = V4, self.settings4
         else:
-            self.at, self.settings4 = V6, Settings()
+            self.at = V6
             if ns.conf.bindv6only:
                 self.options |= c.V6ONLY
-        if ns.conf.ip_no_pmtu_disc:
-            self.settings4.mtu_discover = c.IP_PMTUDISC_DONT
         self.local = self.source = self.port = self.peer = self.peer_port = self.mark = self._locks = 0
         self.device: Device | None = None
         self.closed = False
-
-    @property
-    def this(self) -> Socket:
-        """The whole socket, whose ends these are."""
-        return cast("Socket", self)
 
     def _begin(self, now: int | None) -> int:
         """Every call begins so: it is `now`, and the socket must be open."""
@@ -85,6 +77,17 @@ class Endpoint:
     def settings_of(self, family: int) -> Settings:
         """Its settings for what it sends and receives in a family."""
         return self.settings4 if family == V4 else self.settings
+
+    def own_settings(self, family: int) -> Settings:
+        """The same to write to: from now on they are this socket's alone."""
+        settings = self.settings_of(family)
+        if settings.shared:
+            settings = settings.copy()
+            if family == V4:
+                self.settings4 = settings
+            if family == V6 or self.family == c.AF_INET:
+                self.settings = settings
+        return settings
 
     @property
     def is_bound(self) -> bool:
@@ -107,18 +110,19 @@ class Endpoint:
         self._check_unbound()
         tables = self._tables_for(at, local)
         if port:
-            if any(table.conflicts(self.this, local, port) for table in tables):
+            if any(table.conflicts(self, local, port) for table in tables):
                 raise os_error(errno.EADDRINUSE)
             self._locks |= c.LOCK_PORT
-        else:
-            port = tables[0].choose_port(self.this, local, None, tables[1:])
+        elif not self.options & c.NO_PORT:
+            port = tables[0].choose_port(self, local, None, tables[1:])
             if not port:
                 raise os_error(errno.EADDRINUSE)
         if local or at != self.at:
             self._locks |= c.LOCK_ADDRESS
         self.at, self.local, self.port = at, local, port
         self.source = 0 if self._is_shared(at, local) else local
-        self._stand()
+        if port:
+            self._stand()
 
     def _check_unbound(self) -> None:
         if self.port or self.peer:
@@ -150,64 +154,36 @@ class Endpoint:
         if not local:
             return
         if self._is_shared(at, local):
-            if not self.table.header:  # a group has no echo replies
+            if at not in self.table.groups:
                 raise os_error(errno.EADDRNOTAVAIL if at == V4 else errno.EINVAL)
         elif not self.options & c.FREEBIND and not self.ns.ip(at).is_local(local):
             raise os_error(errno.EADDRNOTAVAIL)
 
-    def _tables_for(self, at: int, local: int) -> tuple[SocketTable, ...]:
+    def _tables_for(self, at: int, local: int) -> tuple[SocketTable[Any], ...]:
         table = self.table
         if self.family == c.AF_INET:
             return (table,)
         if at == V4:
-            return (self.ns.udp,)
-        return (table,) if local or self.options & c.V6ONLY or not table.both else (table, self.ns.udp)
+            return (table.of_ipv4,)
+        return (table,) if local or self.options & c.V6ONLY or not table.both else (table, table.of_ipv4)
 
     def _stand(self) -> None:
         """Enter the tables that it belongs in."""
         self.tables = self._tables_for(self.at, self.local)
         for table in self.tables:
-            table.insert(self.this)
+            table.insert(self)
 
     def _leave(self) -> None:
         for table in self.tables:
-            table.remove(self.this)
+            table.remove(self)
         self.tables = ()
 
     def changed(self) -> None:
         """Its peer or its device is another one."""
         for table in self.tables:
-            table.changed(self.this)
+            table.changed(self)
 
-    def connect(self, address: Name | None, *, now: int | None = None) -> None:
-        """Send to `address` and receive from it alone; None dissolves the connection (AF_UNSPEC).
-
-        OSError EAGAIN (no free port), EACCES (broadcast without SO_BROADCAST), EINVAL (link-local without a zone), and
-        what `check_family` and the route say.
-        """
-        self._begin(now)
-        if address is None:
-            return self._disconnect()
-        target = parse_name(self, address, "connect")
-        at, peer, port, device = target.family, target.address, target.port, self.device
-        if not self.port:
-            self._bind_any((peer, port))
-        if self.family == c.AF_INET6:
-            peer, at = check_family(self, peer, at)
-            if at == V6 and needs_zone(peer):
-                device = self._device_towards(target)
-        source = self.source if at == self.at else 0
-        peer, _, chosen = find_route(self, at, peer, device, source, port=port, mark=self.mark)
-        source = source or chosen
-        if not self.local or at != self.at:
-            self._leave()
-            self.at, self.local = at, source
-            self._stand()
-        self.source, self.peer, self.peer_port, self.device = source, peer, port, device
-        self.changed()
-        return None
-
-    def _device_towards(self, target: Target) -> Device:
+    def device_towards(self, target: Target) -> Device:
         """The device of a peer's zone, to which the socket is bound from then on (Linux's __ip6_datagram_connect)."""
         device = self.device
         if target.zone:
@@ -222,34 +198,11 @@ class Endpoint:
             raise os_error(errno.EINVAL)
         return device
 
-    def connect_ex(self, address: Name | None, *, now: int | None = None) -> int:
-        """`connect`, but the errno is returned; 0 is success."""
-        try:
-            self.connect(address, now=now)
-        except OSError as error:
-            return error.errno or errno.EINVAL
-        return 0
-
-    def _disconnect(self) -> None:
-        """Linux's __udp_disconnect: what bind(2) gave stays, what connect(2) chose goes, and so does the device."""
-        self.peer = self.peer_port = 0
-        self.device = None
-        if not self.port:
-            return
-        self._leave()
-        if not self._locks & c.LOCK_ADDRESS:
-            self.local = self.source = 0
-            self.at = self.table.family
-        if self._locks & c.LOCK_PORT:
-            self._stand()
-        else:
-            self.port = 0
-
-    def _bind_any(self, peer: tuple[int, int] | None) -> None:
+    def _bind_any(self, peer: tuple[int, int] | None, none_left: int = errno.EAGAIN) -> None:
         tables = self._tables_for(self.at, self.local)
-        port = tables[0].choose_port(self.this, self.local, peer, tables[1:])
+        port = tables[0].choose_port(self, self.local, peer, tables[1:])
         if not port:
-            raise os_error(errno.EAGAIN)
+            raise os_error(none_left)
         self.port = port
         self._stand()
 
@@ -275,13 +228,18 @@ class Endpoint:
         dev = self.device
         return dev if dev is not None and not dev.removed and dev.ns is self.ns else None
 
+    @property
+    def state_name(self) -> str:
+        """ss(8)'s word for its state."""
+        return "ESTAB" if self.peer else "UNCONN"
+
     def ends(self) -> dict[str, Any]:
         """Both ends as ss(8) writes them: ``*`` is any address of both families, zone and device stand behind ``%``."""
         dev = self.bound_device
         local = self._text(self.local) + (f"%{dev.name}" if dev is not None else "")
         anybody = "0.0.0.0" if self.family == c.AF_INET else "[::]" if self.options & c.V6ONLY else "*"
         return {
-            "state": "ESTAB" if self.peer else "UNCONN",
+            "state": self.state_name,
             "local": f"{local}:{self.port}",
             "peer": f"{self._text(self.peer)}:{self.peer_port}" if self.peer else f"{anybody}:*",
         }

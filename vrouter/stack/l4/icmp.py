@@ -22,13 +22,13 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.ancillary import QueuedError
 from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_ICMP, IPPROTO_ICMPV6, REUSEADDR
-from vrouter.stack.l4.demux import SharedPort, SocketTable, came_by
+from vrouter.stack.l4.demux import DatagramTable, SharedPort, came_by
 from vrouter.stack.l4.errors import ORIGIN, convert
 from vrouter.stack.wire import icmp, icmpv6
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
-    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.l4.datagram import DatagramSocket
     from vrouter.stack.netns import Netns
 
 _NO_SOCKET = int(DropReason.NO_SOCKET)
@@ -37,7 +37,7 @@ _DELIVERED = int(Stat.AcctDelivered)
 ECHO: Final = {V4: icmp.ECHO, V6: icmpv6.ECHO}
 
 
-class PingTable(SocketTable):
+class PingTable(DatagramTable):
     """The ping sockets of one family in one namespace, by identifier."""
 
     __slots__ = ()
@@ -47,13 +47,19 @@ class PingTable(SocketTable):
     initial_options = REUSEADDR  # as in Linux: two may ask for one identifier, on two addresses for instance
     by_peer = False
     both = False
+    groups: ClassVar = frozenset()  # a group has no echo replies
+
+    @property
+    def of_ipv4(self) -> PingTable:
+        """The table of IPv4."""
+        return self.ns.ping
 
     def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
         """Only echo requests: EINVAL for anything else."""
         if len(data) < icmp.HEADER_LEN or data[0] != ECHO[self.family] or data[1]:
             raise os_error(errno.EINVAL)
 
-    def push_header(self, sock: Socket, pkt: Packet, port: int) -> None:
+    def push_header(self, sock: DatagramSocket, pkt: Packet, port: int) -> None:
         """The header came with the data: the identifier becomes the socket's, the sequence number stays."""
         buf, start = pkt.buf, pkt.start
         rest = sock.port << 16 | icmp.sequence(buf, start)
@@ -71,7 +77,7 @@ class PingTable(SocketTable):
         """ICMP has no ports: 0."""
         return 0
 
-    def find(self, ident: int, local: int, iif: Any) -> Socket | None:
+    def find(self, ident: int, local: int, iif: Any) -> DatagramSocket | None:
         """The newest socket with this identifier on address `local`; its peer does not matter, as in Linux."""
         entry = self.ports.get(ident)
         if isinstance(entry, SharedPort):

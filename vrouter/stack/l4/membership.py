@@ -175,7 +175,7 @@ def release(ns: Tables, family: int, group: int, dev: Device) -> None:
 
 def settings(sock: Socket, family: int) -> Multicast:
     """The socket's multicast settings in a family, made when it has none."""
-    own = sock.settings_of(family)
+    own = sock.own_settings(family)
     if own.multicast is None:
         own.multicast = Multicast()
         sock.ns.multicasters[sock] = None

@@ -40,6 +40,7 @@ SWITCHES: Final[dict[tuple[int, int], int]] = {
     (c.SOL_SOCKET, c.SO_REUSEPORT): c.REUSEPORT,
     (c.SOL_SOCKET, c.SO_BROADCAST): c.BROADCAST,
     (c.SOL_IP, c.IP_FREEBIND): c.FREEBIND,
+    (c.SOL_IP, c.IP_BIND_ADDRESS_NO_PORT): c.NO_PORT,
     (c.SOL_IPV6, c.IPV6_FREEBIND): c.FREEBIND,
     (c.SOL_IPV6, c.IPV6_V6ONLY): c.V6ONLY,
 }
@@ -99,17 +100,19 @@ def _knows(sock: Socket, level: int) -> bool:
     return level in (c.SOL_SOCKET, c.SOL_IP) or (level == c.SOL_IPV6 and sock.family == c.AF_INET6)
 
 
-def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytearray | memoryview) -> None:
+def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytearray | memoryview, now: int) -> None:
     """setsockopt(2). `value` is an int or the bytes of the C value; OSError with Linux's errno, OverflowError for an
     int that C's has no room for."""
-    if not _knows(sock, level):
-        raise os_error(errno.ENOPROTOOPT)
     if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
             raise OverflowError("Python int too large to convert to C int")
         data = INT.pack(value)
     else:
         data = bytes(value)
+    if sock.set_own_option(level, option, data, now):
+        return None
+    if not _knows(sock, level):
+        raise os_error(errno.ENOPROTOOPT)
     key = level, option
     if key == _BIND_TO_DEVICE:
         return _bind_to_device(sock, data)
@@ -137,7 +140,7 @@ def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytea
     elif not where.low <= number <= where.high:
         raise os_error(errno.EINVAL)
     family = _FAMILIES[level]
-    owner = membership.settings(sock, family) if where.multicast else sock.settings_of(family)
+    owner = membership.settings(sock, family) if where.multicast else sock.own_settings(family)
     setattr(owner, where.attribute, number)
     return None
 
@@ -150,7 +153,7 @@ def _switch(sock: Socket, level: int, key: tuple[int, int], on: bool) -> None:
         sock.options = sock.options | bit if on else sock.options & ~bit
         return
     bit = FAMILY_SWITCHES[key]
-    settings = sock.settings_of(_FAMILIES[level])
+    settings = sock.own_settings(_FAMILIES[level])
     settings.options = settings.options | bit if on else settings.options & ~bit
     if bit == c.RECVERR and not on:
         sock.forget_errors()
@@ -160,9 +163,11 @@ def _set_socket(sock: Socket, option: int, number: int) -> None:
     if option in (c.SO_RCVBUF, c.SO_RCVBUFFORCE):
         limit = sock.ns.conf.rmem_max if option == c.SO_RCVBUF else _INT_MAX // 2
         sock.rcvbuf = max(2 * _clamp(number, limit), MIN_RCVBUF)
+        sock.buffer_set(c.LOCK_RCVBUF)
     elif option in (c.SO_SNDBUF, c.SO_SNDBUFFORCE):
         limit = sock.ns.conf.wmem_max if option == c.SO_SNDBUF else _INT_MAX // 2
         sock.sndbuf = max(2 * _clamp(number, limit), MIN_SNDBUF)
+        sock.buffer_set(c.LOCK_SNDBUF)
     elif option == c.SO_MARK:
         sock.mark = number & 0xFFFFFFFF
     elif option == c.SO_PRIORITY:
@@ -198,11 +203,14 @@ def _unicast_by(sock: Socket, family: int, ifindex: int) -> None:
         raise os_error(errno.EADDRNOTAVAIL)
     if ifindex and sock.device is not None:
         raise os_error(errno.EINVAL)
-    sock.settings_of(family).device = device
+    sock.own_settings(family).device = device
 
 
 def get_option(sock: Socket, level: int, option: int, buflen: int) -> int | bytes:
     """getsockopt(2): an int when `buflen` is 0, else at most `buflen` bytes of the C value."""
+    own = sock.get_own_option(level, option, buflen)
+    if own is not None:
+        return own if isinstance(own, bytes) or not buflen else (own & 0xFFFFFFFF).to_bytes(4, "little")[:buflen]
     if not _knows(sock, level):
         raise os_error(errno.EOPNOTSUPP if sock.family == c.AF_INET else errno.ENOPROTOOPT)
     key = level, option

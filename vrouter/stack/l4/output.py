@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l4.endpoint import Endpoint
     from vrouter.stack.l4.settings import Settings
-    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.l4.datagram import DatagramSocket
 
 _REFUSED_FLAGS: Final = c.MSG_OOB | c.MSG_MORE | c.MSG_DONTROUTE
 _BROADCAST: Final = 3  # the route's type, RTN_BROADCAST
@@ -45,14 +45,14 @@ _MAX_PACKET: Final = {V4: 65535, V6: 40 + 65535}  # IPv6 counts what stands behi
 
 
 def datagram_output(
-    sock: Socket,
+    sock: DatagramSocket,
     data: bytes | bytearray | memoryview,
     flags: int,
     address: Any,
     ancdata: Iterable[tuple[int, int, bytes | bytearray | memoryview]],
     now: int,
 ) -> int:
-    """Send one datagram to `address` (None: the peer); its length in bytes. Errors as `Socket.sendto`."""
+    """Send one datagram to `address` (None: the peer); its length in bytes. Errors as `DatagramSocket.sendto`."""
     size = data.nbytes if isinstance(data, memoryview) else len(data)
     if size > _MAX_SIZE:
         raise os_error(errno.EMSGSIZE)
@@ -113,7 +113,7 @@ def datagram_output(
     return size
 
 
-def _target(sock: Socket, address: Any) -> Target:
+def _target(sock: DatagramSocket, address: Any) -> Target:
     """What `address` means. Most datagrams go where the last one went, and text is dear."""
     aimed = sock.aimed
     if aimed is None or aimed[0] != address:
@@ -168,8 +168,8 @@ def find_route(
     """(destination, route, source) for `dst`; 0.0.0.0 and :: mean this host. `device` and `source` are what is
     prescribed.
 
-    OSError ENODEV (the device is gone), EINVAL (link-local without a zone), EACCES (broadcast without SO_BROADCAST),
-    EAFNOSUPPORT (IPv6 from an IPv4-mapped address), and what the route says.
+    OSError ENODEV (the device is gone), EINVAL (link-local without a zone), EACCES (broadcast without SO_BROADCAST; of
+    a stream ENETUNREACH), EAFNOSUPPORT (IPv6 from an IPv4-mapped address), and what the route says.
     """
     settings = sock.settings_of(family)
     multicast = settings.multicast
@@ -198,15 +198,18 @@ def find_route(
         dport=port,
         sending=sending,
     )
-    if route.type == _BROADCAST and not sock.options & c.BROADCAST:
-        raise os_error(errno.EACCES)
+    if route.type == _BROADCAST:
+        if sock.table.proto == c.IPPROTO_TCP:
+            raise os_error(errno.ENETUNREACH)
+        if not sock.options & c.BROADCAST:
+            raise os_error(errno.EACCES)
     if sock.at == V4 and family == V6:
         raise os_error(errno.EAFNOSUPPORT)
     return dst, route, source
 
 
 def _dont_fragment(
-    sock: Socket, family: int, route: Any, dst: int, port: int, size: int, forbidden: bool, now: int
+    sock: DatagramSocket, family: int, route: Any, dst: int, port: int, size: int, forbidden: bool, now: int
 ) -> bool:
     """Whether a packet of `size` bytes may not be fragmented on its way (WANT says so of what fits); OSError EMSGSIZE.
 

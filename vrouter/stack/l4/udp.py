@@ -21,7 +21,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.base.packet import CSUM_OK
 from vrouter.stack.l4.ancillary import QueuedError
 from vrouter.stack.l4.constants import IP_PMTUDISC_DONT, IPPROTO_UDP
-from vrouter.stack.l4.demux import SocketTable, came_by
+from vrouter.stack.l4.demux import DatagramTable, came_by
 from vrouter.stack.l4.errors import ORIGIN, convert
 from vrouter.stack.l4.membership import is_member
 from vrouter.stack.wire import icmp, udp
@@ -29,7 +29,7 @@ from vrouter.stack.wire.checksum import ones_sum, pseudo_header
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
-    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.l4.datagram import DatagramSocket
     from vrouter.stack.netns import Netns
 
 _HEADER_LEN = udp.HEADER_LEN
@@ -42,7 +42,7 @@ _COPIES = int(Stat.AcctCopies)
 _DELIVERED = int(Stat.AcctDelivered)
 
 
-class UdpTable(SocketTable):
+class UdpTable(DatagramTable):
     """UDP of one family in one namespace."""
 
     __slots__ = ("in_datagrams", "no_ports", "out_datagrams")
@@ -58,12 +58,17 @@ class UdpTable(SocketTable):
             stats = (Stat.Udp6InDatagrams, Stat.Udp6OutDatagrams, Stat.Udp6NoPorts)
         self.in_datagrams, self.out_datagrams, self.no_ports = map(int, stats)
 
+    @property
+    def of_ipv4(self) -> UdpTable:
+        """The table of IPv4."""
+        return self.ns.udp
+
     def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
         """Port 0 is nobody's: EINVAL."""
         if not port:
             raise os_error(errno.EINVAL)
 
-    def push_header(self, sock: Socket, pkt: Packet, port: int) -> None:
+    def push_header(self, sock: DatagramSocket, pkt: Packet, port: int) -> None:
         """Put the UDP header in front of the payload."""
         start = pkt.start - _HEADER_LEN
         pkt.start = start
@@ -102,7 +107,7 @@ def udp_input(ns: Netns, pkt: Packet, now: int) -> int:
     if checksum == 0:
         if pkt.family != V4:  # RFC 8200 8.1: only IPv4 lets a sender do without
             return _UDP_CSUM
-    elif not pkt.flags & CSUM_OK:
+    elif not pkt.flags & CSUM_OK and pkt.csum_start < 0:
         initial = pseudo_header(src & MAX6, dst & MAX6, IPPROTO_UDP, length)
         if ones_sum(buf, off, pkt.end, initial) != 0xFFFF:
             return _UDP_CSUM  # RFC 1122 4.1.3.4: silently

@@ -17,6 +17,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.device import LOOPBACK_MTU, Device
 from vrouter.stack.l3.ipv6_output import NO_FLOW
 from vrouter.stack.l3.route import Refusal, route_output
+from vrouter.stack.l4.opening import open_socket
 from vrouter.stack.l4.socket import Socket, close_all
 from vrouter.stack.netns.discovery import Discovery
 
@@ -44,7 +45,7 @@ class Netns(Discovery):
     def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> Socket:  # noqa: A002 -- socket(2)'s word
         """A non-blocking BSD-style socket of this namespace; numbers are the kernel's (AF_INET 2, SOCK_DGRAM 2)."""
         self.check_open()
-        return Socket(self, family, type, proto)
+        return open_socket(self, family, type, proto)
 
     def route_output(
         self,

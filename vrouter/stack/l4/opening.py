@@ -1,0 +1,51 @@
+"""socket(2): from three numbers to a socket of a namespace, and the list of those that there are."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from vrouter.stack.base.errors import os_error
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.l4.datagram import DatagramSocket
+
+if TYPE_CHECKING:
+    from vrouter.stack.l4.demux import DatagramTable
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns import Netns
+
+
+def open_socket(ns: Netns, family: int, kind: int, proto: int) -> Socket:
+    """A socket; OSError EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT for numbers that mean none."""
+    kind &= ~(c.SOCK_NONBLOCK | c.SOCK_CLOEXEC)
+    if family == c.AF_PACKET:
+        raise OSError(errno.EAFNOSUPPORT, f"address family {family} is not supported yet")
+    if family not in (c.AF_INET, c.AF_INET6):
+        raise os_error(errno.EAFNOSUPPORT)
+    if kind == c.SOCK_RAW:
+        raise OSError(errno.EPROTONOSUPPORT, "raw sockets are not supported yet")
+    if kind == c.SOCK_STREAM:
+        if proto not in (0, c.IPPROTO_TCP):
+            raise os_error(errno.EPROTONOSUPPORT)
+        from vrouter.stack.l4.tcp.socket import TcpSocket  # until then a namespace has no TCP
+
+        sock: Socket = TcpSocket(ns, family, ns.tcp if family == c.AF_INET else ns.tcp6)
+    elif kind == c.SOCK_DGRAM:
+        sock = DatagramSocket(ns, family, _datagram_table(ns, family, proto))
+    else:
+        raise os_error(errno.EINVAL)
+    ns.sockets[sock] = None
+    return sock
+
+
+def _datagram_table(ns: Netns, family: int, proto: int) -> DatagramTable:
+    if proto in (0, c.IPPROTO_UDP):
+        return ns.udp if family == c.AF_INET else ns.udp6
+    if proto == (c.IPPROTO_ICMP if family == c.AF_INET else c.IPPROTO_ICMPV6):
+        return ns.ping if family == c.AF_INET else ns.ping6
+    raise os_error(errno.EPROTONOSUPPORT)
+
+
+def records(ns: Netns) -> list[dict[str, Any]]:
+    """The rows of ``show sockets`` for a namespace: the bound ones, as ss(8), in the order in which they were made."""
+    return [sock.record() for sock in ns.sockets if sock.port]
