@@ -52,6 +52,10 @@ _RA = """\
 Keys are the configuration's: prefixes P,P (without: the device's own), lifetime, preference low|medium|high,
 managed, other, hop_limit, mtu, reachable, retrans, rdnss A,A, rdnss_lifetime, dnssl N,N, routes P,P, pref64 P,
 min_interval, max_interval. `set` says all of it: what is left out has its default."""
+_PACKETDRILL = """\
+Needs no router and no privilege. A line for each script: passed, failed with the line and what was sent instead,
+or "linux only" with what it asks for that is not here: commands other than settings, calls and options of Linux
+alone. Status 1 when one failed."""
 _WATCH = Option(("-w", "--watch"), "watch", "", "again every second")
 
 VERBS: Final[dict[str, Verb]] = {
@@ -207,10 +211,22 @@ VERBS: Final[dict[str, Verb]] = {
         "acting:sysctl",
         (Option(("-a", "--all"), "all", "", "all of them, or those that a regular expression fits"),),
     ),
+    "packetdrill": Verb(
+        ("packetdrill [-4|-6|--mapped] [--linux] [--cookie HEX] FILE|FOLDER…",),
+        "run scripts in packetdrill's language against a namespace, in virtual time",
+        "packetdrill:packetdrill",
+        (
+            *FAMILY,
+            Option(("--mapped",), "mapped", "", "IPv4 by IPv6 sockets"),
+            Option(("--linux",), "linux", "", "with Linux's limits in place of a namespace's"),
+            Option(("--cookie",), "cookie", "HEX", "what TFO_COOKIE stands for in a script"),
+        ),
+        _PACKETDRILL,
+    ),
     "health": Verb(("health",), "exit 0 when every device is open (for probes)", "acting:health"),
 }
 
-UNBUILT: Final = ("top", "trace", "firewall", "reload", "packetdrill", "share", "migrate", "exec", "mount")
+UNBUILT: Final = ("top", "trace", "firewall", "reload", "share", "migrate", "exec", "mount")
 
 
 def overview() -> str:

@@ -157,6 +157,7 @@ class TcpConf:
     ecn: int = 2  # 0 never, 1 asks and answers, 2 answers
     ecn_fallback: bool = True
     fastopen: int = 1  # 1 client, 2 server, 4 data without a cookie, 0x200 server without a cookie, 0x400 all listeners
+    fastopen_key: tuple[bytes, ...] = ()  # of 16 bytes; the first makes cookies, both know them; (): one of our own
     fin_timeout: int = 60 * SECOND
     frto: int = 2
     invalid_ratelimit: int = 500 * MS  # between answers to out-of-window segments of one connection

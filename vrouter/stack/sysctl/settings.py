@@ -33,6 +33,7 @@ class Text(Enum):
     PORTS = "ports and ranges of ports"
     TYPES = "ICMPv6 types and ranges of types"
     SECRET = "an IPv6 address or nothing"
+    KEYS = "one or two keys of 16 bytes, or nothing"
     TRIPLE = "three numbers that do not decrease"
     WORD = "one of some words"
 

@@ -35,6 +35,7 @@ NS_TCP: Final = by_name(
         _tcp("ecn", 2, 0, 2),
         _tcp("ecn_fallback", 1),
         _tcp("fastopen", 1, 0, MOST),
+        _tcp("fastopen_key", "", text=Text.KEYS),
         _tcp("fin_timeout", 60, 0, MOST, SECOND),
         _tcp("frto", 2, 0, 2),
         _tcp("invalid_ratelimit", 500, 0, MOST, MS),

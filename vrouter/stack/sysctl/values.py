@@ -12,6 +12,7 @@ from typing import Final
 from vrouter.stack.base.addresses import parse_ipv6
 from vrouter.stack.sysctl.settings import Setting, Text
 
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 _EXAMPLES: Final = {"port": "8080,9000-9100", "type": "1,3-4"}
 
 
@@ -28,6 +29,8 @@ def clean(name: str, setting: Setting, value: object) -> int | str:
         return _shortest(_numbers(name, value, 255, "type"))
     if setting.text is Text.SECRET:
         return _secret_text(name, value)
+    if setting.text is Text.KEYS:
+        return ",".join(_key_text(key) for key in _keys(name, value))
     if setting.text is Text.TRIPLE:
         return "\t".join(map(str, _triple(name, setting, value)))
     if setting.text is Text.WORD:
@@ -59,6 +62,8 @@ def attribute(setting: Setting, value: int | str) -> object:
         return sum(1 << number for number in _numbers(setting.key, value, 255, "type"))
     if setting.text is Text.TRIPLE:
         return _triple(setting.key, setting, value)
+    if setting.text is Text.KEYS:
+        return _keys(setting.key, value)
     if setting.text is Text.WORD:
         return value
     return parse_ipv6(value) if value else -1
@@ -80,6 +85,27 @@ def _triple(name: str, setting: Setting, value: object) -> tuple[int, int, int]:
         if setting.low <= low <= middle <= high:
             return low, middle, high
     raise ValueError(f"{name}: {value!r} is not three numbers from {setting.low} up that do not decrease")
+
+
+def _keys(name: str, value: object) -> tuple[bytes, ...]:
+    """Keys as Linux writes them: four numbers of 32 bits in hexadecimal digits, which stand little-endian in the key."""
+    text = value.strip() if isinstance(value, str) else None
+    if text == "":
+        return ()
+    found = []
+    for key in text.split(",") if text is not None else ():
+        words = key.strip().split("-")
+        if len(words) != 4 or not all(1 <= len(word) <= 8 and set(word) <= _HEX for word in words):
+            break
+        found.append(b"".join(int(word, 16).to_bytes(4, "little") for word in words))
+    else:
+        if 1 <= len(found) <= 2:
+            return tuple(found)
+    raise ValueError(f"{name}: {value!r} is not one or two keys such as 00112233-44556677-8899aabb-ccddeeff")
+
+
+def _key_text(key: bytes) -> str:
+    return "-".join(f"{int.from_bytes(key[at : at + 4], 'little'):08x}" for at in range(0, 16, 4))
 
 
 def _numbers(name: str, value: object, highest: int, noun: str) -> list[int]:
