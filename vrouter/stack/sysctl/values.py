@@ -88,7 +88,7 @@ def _triple(name: str, setting: Setting, value: object) -> tuple[int, int, int]:
 
 
 def _keys(name: str, value: object) -> tuple[bytes, ...]:
-    """Keys as Linux writes them: four numbers of 32 bits in hexadecimal digits, which stand little-endian in the key."""
+    """Keys as Linux writes them: four numbers of 32 bits in hexadecimal digits, each little-endian in the key."""
     text = value.strip() if isinstance(value, str) else None
     if text == "":
         return ()
