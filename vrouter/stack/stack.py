@@ -24,6 +24,7 @@ from vrouter.stack.device import STACKED_KINDS, Device
 from vrouter.stack.l2.ndp import NDP_TIMERS
 from vrouter.stack.l3.multicast.groups import MULTICAST_TIMERS
 from vrouter.stack.l3.sweep import Sweeper
+from vrouter.stack.l4.tcp.due import TCP_TIMERS
 from vrouter.stack.netns import Netns
 from vrouter.stack.pipeline import Pipeline
 
@@ -93,6 +94,7 @@ class Stack:
             TimerKind.SNOOPING: _snooping_due,
             **NDP_TIMERS,
             **MULTICAST_TIMERS,
+            **TCP_TIMERS,
         }
 
     # -- namespaces and devices ---------------------------------------------------------------------------------------
@@ -289,6 +291,17 @@ class Stack:
         if pipeline.work:
             pipeline.run(now)
 
+    def receive_buffer(self, dev: Device, buf: bytearray, now: int) -> None:
+        """`receive` a frame with a virtio-net header in a buffer that is given away: `HEADROOM` bytes in front, nothing
+        behind. Large frames are moved so without a copy."""
+        if now < self.now:
+            raise ValueError("time went backwards")
+        self.now = now
+        pipeline = self.pipeline
+        pipeline.vnet_buffer(dev, buf, now)
+        if pipeline.work:
+            pipeline.run(now)
+
     def receive_unmapped(self, now: int) -> None:
         """A frame came in that no namespace owns."""
         self.advance(now)
@@ -328,15 +341,16 @@ class Stack:
             sock.announced = 0
         return list(ready.items())
 
-    def egress_failed(self, dev: Device, frame_bytes: int, reason: DropReason) -> None:
-        """The driver could not send a frame that was counted as transmitted: it was dropped instead."""
+    def egress_failed(self, dev: Device, frame_bytes: int, reason: DropReason, packets: int = 1) -> None:
+        """The driver could not send a frame that was counted as transmitted: it was dropped instead. A superframe is as
+        many `packets` as it stands for, `frame_bytes` those of all of them (`wire.vnet.wire_size`)."""
         if dev.removed:  # its totals are the stack's by now
-            self._gone_tx -= 1
-            self.drops[reason] += 1
+            self._gone_tx -= packets
+            self.drops[reason] += packets
             return
-        dev.tx_packets -= 1
+        dev.tx_packets -= packets
         dev.tx_bytes -= frame_bytes
-        dev.count_drop(reason)
+        dev.count_drop(reason, packets)
 
     def advance(self, now: int | None = None) -> int:
         """It is `now` (ns); None: it is still what it was. The time as it is then; ValueError when it would go back."""
