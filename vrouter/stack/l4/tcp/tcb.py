@@ -125,6 +125,7 @@ class Tcb:
         "first_sent_at",
         "frto",
         "high_seq",
+        "hold",
         "info",
         "irs",
         "iss",
@@ -238,6 +239,7 @@ class Tcb:
         self.state = CLOSED
         self.accepted = True  # False while it waits in its listener's queue
         self.orphan = False  # the program has closed its socket
+        self.hold: Any = None  # what it holds its port by (`table`)
         self.route: Any = None  # that the last segment took, valid at `route_at` (`pmtu`) and until `route_until` (ns)
         self.route_at = self.route_until = 0
         self.pseudo = -1  # the constant part of the checksum's pseudo-header, once it is known
