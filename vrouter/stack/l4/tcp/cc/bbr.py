@@ -271,7 +271,7 @@ def _update_extra(tcb: Tcb, state: BbrState, sample: RateSample, now: int) -> No
 
 
 def _update_cycle(tcb: Tcb, state: BbrState, sample: RateSample, now: int) -> None:
-    """The next phase of PROBE_BW is due after a least RTT: probing lasts until there is a queue, draining ends early."""
+    """The next phase of PROBE_BW is due after a least RTT: probing wants a queue, draining may end early."""
     if state.mode != PROBE_BW:
         return
     due = now - state.cycle_at > state.min_rtt

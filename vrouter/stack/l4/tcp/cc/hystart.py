@@ -1,6 +1,6 @@
 """HyStart++ (RFC 9406): the end of the first slow start is found by the delay, before anything is lost.
 
-A round ends when everything that had been sent when it began is acknowledged. When the least round-trip time of a round
+A round ends when more is acknowledged than had been sent when it began. When the least round-trip time of a round
 is clearly above that of the round before, slow start goes on at a quarter of its pace (conservative slow start); if it
 stays so for five rounds, the window has its size, and if the delay goes back, it was noise and slow start goes on.
 
@@ -42,7 +42,7 @@ class Hystart:
 def growth(tcb: Tcb, state: Hystart, sample: RateSample) -> int:
     """By how many bytes of those delivered the window grows (RFC 9406 4.2); -1: slow start is over."""
     in_css = state.css_baseline != _UNKNOWN
-    if tcb.snd_una >= state.round_end:
+    if tcb.snd_una > state.round_end:
         state.round_end = tcb.snd_nxt
         state.last_min = state.round_min
         state.round_min = _UNKNOWN
