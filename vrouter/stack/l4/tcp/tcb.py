@@ -160,6 +160,7 @@ class Tcb:
         "port",
         "prior_cwnd",
         "prior_ssthresh",
+        "probe_at",
         "probes",
         "prr",
         "pseudo",
@@ -334,5 +335,6 @@ class Tcb:
         self.keepalive: Timer | None = None  # in FIN-WAIT-2: its end
         self.pacing: Timer | None = None
         self.probes = 0  # unanswered, of a zero window or of keep-alive
+        self.probe_at = -1  # when the first probe of a zero window left
         self.user_timeout = 0  # ns, 0: none (RFC 5482)
         self.info: Any = None  # `info.Counts`, made with the first segment

@@ -1,0 +1,172 @@
+"""Whether the peer is still there: probes of a window that is closed, and keep-alive.
+
+A window of zero may open without our hearing of it, for the ACK that says so may be lost. So as long as data wait and
+nothing is under way, a segment without data and with an old number is sent now and then, which has to be answered
+(RFC 9293 3.8.6.1); the time between two doubles from the RTO on. There is no end to it while answers come; an orphan,
+and TCP_USER_TIMEOUT, have one (RFC 9293 3.8.3, RFC 5482). The same timer ends the waiting of corked data.
+
+Keep-alive (RFC 9293 3.8.4) is off unless SO_KEEPALIVE is set, and speaks only when nothing was heard for
+TCP_KEEPIDLE and nothing is outstanding; after TCP_KEEPCNT probes, TCP_KEEPINTVL apart, or TCP_USER_TIMEOUT, the
+connection ends with ETIMEDOUT. In FIN-WAIT-2 the same timer ends what nobody holds any more.
+
+Next: `emit`, or `lifecycle` at an end.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from vrouter.stack.base.counters import Stat
+from vrouter.stack.l4.constants import NAGLE_CORK
+from vrouter.stack.l4.tcp import lifecycle, output, retries
+from vrouter.stack.l4.tcp.emit import emit, segment_size
+from vrouter.stack.l4.tcp.tcb import CLOSED, FIN_WAIT_2, MS, REXMIT_NONE, REXMIT_PROBE, SYN_SENT, Tcb
+from vrouter.stack.l4.tcp.timers import RESOURCE_INTERVAL, arm_keepalive, arm_rexmit, disarm_rexmit
+from vrouter.stack.wire.tcp import ACK
+
+LEAST: Final = 200 * MS  # between two probes, and how long a cork holds
+_WIN_PROBE: Final = int(Stat.TcpWinProbe)
+_KEEP_ALIVE: Final = int(Stat.TcpKeepAlive)
+_ABORTED: Final = int(Stat.TcpAbortOnTimeout)
+
+
+# -- a closed window -----------------------------------------------------------------------------------------------------
+
+
+def unsent(tcb: Tcb) -> bool:
+    """Whether data or a FIN wait to be sent."""
+    return tcb.snd_nxt < tcb.write_seq or tcb.snd_nxt == tcb.fin_seq
+
+
+def arm(tcb: Tcb, now: int) -> None:
+    """Nothing is under way: should something wait, it is looked after (tcp_check_probe_timer)."""
+    if tcb.rexmit_kind == REXMIT_NONE and unsent(tcb):
+        wait = _interval(tcb)
+        if tcb.snd_wnd > 0 and tcb.nonagle & NAGLE_CORK:
+            wait = LEAST
+        arm_rexmit(tcb, REXMIT_PROBE, now + wait)
+
+
+def _interval(tcb: Tcb) -> int:
+    """ns until the next probe: the RTO, doubled for each that there was (tcp_probe0_when)."""
+    most = tcb.ns.conf.tcp.rto_max
+    return min(max(tcb.rto, LEAST) << min(tcb.backoff, 10), most)
+
+
+def _clamped(tcb: Tcb, wait: int, now: int) -> int:
+    """Not beyond TCP_USER_TIMEOUT (tcp_clamp_probe0_to_user_timeout)."""
+    if not tcb.user_timeout or tcb.probe_at < 0:
+        return wait
+    left = tcb.user_timeout - (now - tcb.probe_at)
+    return min(wait, max(left, 2 * MS))
+
+
+def ack_received(tcb: Tcb, now: int) -> None:
+    """An ACK came: the peer is there, however closed its window is. With nothing under way the next probe is put off,
+    or needed no more (tcp_ack_probe)."""
+    tcb.probes = 0
+    if tcb.snd_una != tcb.snd_nxt or not unsent(tcb):
+        if tcb.rexmit_kind == REXMIT_PROBE:
+            disarm_rexmit(tcb)
+        return
+    size = min(segment_size(tcb), max(tcb.write_seq - tcb.snd_nxt, 1))
+    if tcb.snd_nxt + size <= tcb.snd_una + tcb.snd_wnd:
+        tcb.backoff = 0
+        tcb.probe_at = -1
+        if tcb.rexmit_kind == REXMIT_PROBE:
+            disarm_rexmit(tcb)
+    else:
+        arm_rexmit(tcb, REXMIT_PROBE, now + _clamped(tcb, _interval(tcb), now))
+
+
+def zero_window(tcb: Tcb, now: int) -> None:
+    """The probe's timer came up (tcp_probe_timer)."""
+    if tcb.snd_una != tcb.snd_nxt or not unsent(tcb):
+        tcb.probes = 0
+        tcb.probe_at = -1
+        return
+    if tcb.probe_at < 0:
+        tcb.probe_at = now
+    elif tcb.user_timeout and now - tcb.probe_at >= tcb.user_timeout:
+        lifecycle.abort_timeout(tcb, now)
+        return
+    most = tcb.ns.conf.tcp.retries2
+    if tcb.orphan:
+        alive = _interval(tcb) < tcb.ns.conf.tcp.rto_max
+        most = retries.of_orphan(tcb, alive)
+        if not alive and tcb.backoff >= most:
+            lifecycle.abort_timeout(tcb, now)
+            return
+        if retries.out_of_resources(tcb, True, now):
+            return
+    if tcb.probes >= most:
+        lifecycle.abort_timeout(tcb, now)
+        return
+    window_probe(tcb, now)
+
+
+def window_probe(tcb: Tcb, now: int) -> None:
+    """Probe now, and again later (tcp_send_probe0)."""
+    sent = wake_up(tcb, _WIN_PROBE, now)
+    if tcb.snd_una != tcb.snd_nxt or not unsent(tcb):
+        tcb.probes = 0
+        tcb.backoff = 0
+        tcb.probe_at = -1
+        return
+    tcb.probes += 1
+    if sent:
+        if tcb.backoff < tcb.ns.conf.tcp.retries2:
+            tcb.backoff += 1
+        wait = _interval(tcb)
+    else:
+        wait = RESOURCE_INTERVAL
+    arm_rexmit(tcb, REXMIT_PROBE, now + _clamped(tcb, wait, now))
+
+
+def wake_up(tcb: Tcb, stat: int, now: int) -> bool:
+    """Make the peer say where it stands: with what it has room for, however little, or else with a number that is
+    acknowledged already (tcp_write_wakeup). False when nothing could be sent."""
+    if tcb.state == CLOSED:
+        return False
+    if unsent(tcb) and tcb.snd_nxt < tcb.snd_una + tcb.snd_wnd:
+        return output.send_now(tcb, now)
+    start = tcb.snd_una - 1
+    if tcb.snd_una < tcb.snd_up <= tcb.snd_una + 0xFFFF:
+        emit(tcb, tcb.snd_una, tcb.snd_una, ACK, now)  # the urgent mark is told of whatever the window
+    tcb.ns.stats[stat] += 1
+    return emit(tcb, start, start, ACK, now) > 0
+
+
+# -- keep-alive ------------------------------------------------------------------------------------------------------------
+
+
+def keepalive(tcb: Tcb, now: int) -> None:
+    """The keep-alive timer came up (tcp_keepalive_timer)."""
+    if tcb.state == FIN_WAIT_2 and tcb.orphan:
+        lifecycle.fin_wait_2_over(tcb, now)
+        return
+    sock = tcb.sock
+    if not sock.keepalive or tcb.state == SYN_SENT:
+        return
+    conf = tcb.ns.conf.tcp
+    idle = sock.keepidle or conf.keepalive_time
+    if tcb.snd_una != tcb.snd_nxt or unsent(tcb):
+        arm_keepalive(tcb, now + idle)
+        return
+    quiet = now - tcb.last_rcv_at
+    if quiet < idle:
+        arm_keepalive(tcb, now + idle - quiet)
+        return
+    if tcb.user_timeout:
+        over = quiet >= tcb.user_timeout and tcb.probes > 0
+    else:
+        over = tcb.probes >= (sock.keepcnt or conf.keepalive_probes)
+    if over:
+        tcb.ns.stats[_ABORTED] += 1
+        lifecycle.abort(tcb, errno.ETIMEDOUT, now, True)
+    elif wake_up(tcb, _KEEP_ALIVE, now):
+        tcb.probes += 1
+        arm_keepalive(tcb, now + (sock.keepintvl or conf.keepalive_intvl))
+    else:
+        arm_keepalive(tcb, now + RESOURCE_INTERVAL)
