@@ -45,7 +45,7 @@ _OUT_RSTS: Final = int(Stat.TcpOutRsts)
 
 
 def segment_size(tcb: Tcb) -> int:
-    """The data of a segment that leaves now: less than ``mss`` while SACK blocks have to be reported (tcp_current_mss)."""
+    """The data of a segment that leaves now: less than ``mss`` while there are SACK blocks to report."""
     if not tcb.sack_ok or (tcb.ooo is None and tcb.dsack is None):
         return tcb.mss
     blocks = len(sack_blocks(tcb, 3 if tcb.ts_ok else 4))
@@ -214,7 +214,7 @@ def _hand_over(tcb: Tcb, pkt: Packet, route: Any, tos: int) -> None:
 
 
 def _urgent(tcb: Tcb, start: int, flags: int) -> tuple[int, int]:
-    """(flags, urgent pointer) of a segment before the urgent mark, which may be too far to point to (tcp_transmit_skb)."""
+    """(flags, urgent pointer) of a segment before the urgent mark, which may be too far away to point to."""
     if tcb.snd_up <= tcb.snd_una:
         return flags, 0
     ahead = tcb.snd_up - start

@@ -1,8 +1,8 @@
 """What leaves, and when: retransmissions, new data, the FIN, ACKs, SYNs, resets.
 
 `output` is asked after everything that may let something go: an ACK, a write, a timer. It sends what `recovery` wants
-sent again, then new data in superframes as large as the windows (the peer's, ``cwnd``) and the pace allow. What may hold
-data back, in Linux's order (tcp_write_xmit):
+sent again, then new data in superframes as large as the windows (the peer's, ``cwnd``) and the pace allow. What may
+hold data back, in Linux's order (tcp_write_xmit):
 
 - ``cwnd``, and the peer's window: a segment that does not fit whole waits, unless it fills half of the largest window
   there was (RFC 9293 3.8.6.2.1, which keeps a sender from silly windows);
@@ -73,7 +73,7 @@ _ORIG_DATA: Final = int(Stat.TcpOrigDataSent)
 _RETRANS: Final = int(Stat.TcpRetransSegs)
 
 
-# -- what the program wants ----------------------------------------------------------------------------------------------
+# -- what the program wants ------------------------------------------------------------------------------------------
 
 
 def queue_data(tcb: Tcb, data: Data) -> int:
@@ -118,7 +118,7 @@ def queue_fin(tcb: Tcb) -> None:
         tcb.fin_seq = tcb.write_seq
 
 
-# -- sending -----------------------------------------------------------------------------------------------------------
+# -- sending ---------------------------------------------------------------------------------------------------------
 
 
 def output(tcb: Tcb, now: int, nonagle: int = -1) -> None:

@@ -1,8 +1,8 @@
 """The path of a connection: its route, the largest packet that it takes, and so the segment size.
 
-The route is kept with the connection, and asked for anew when a routing table of its family changed, its gate (a device)
-is not ready, a second has passed (a better way may have come back), or the retransmission timer has given it up; with
-routing rules each time. Its MTU, and what ICMP told of the destination (RFC 1191, RFC 8201), `sync` turns into
+The route is kept with the connection, and asked for anew when a routing table of its family changed, its gate (a
+device) is not ready, a second has passed (a better way may have come back), or the retransmission timer has given it
+up; with routing rules each time. Its MTU, and what ICMP told of the destination (RFC 1191, RFC 8201), `sync` turns into
 ``tcb.mss``: what a segment with the usual options carries.
 
 ICMP may be lost or lie, so `mtu_probing` (Linux's ``tcp_mtu_probing``, RFC 4821, RFC 8899): 2 searches from the start,
@@ -52,7 +52,7 @@ class Probing:
         self.at = now
 
 
-# -- the route -----------------------------------------------------------------------------------------------------------
+# -- the route -------------------------------------------------------------------------------------------------------
 
 
 def route_of(tcb: Tcb, now: int) -> Any:
@@ -106,7 +106,7 @@ def follow(tcb: Tcb, now: int) -> None:
             sync(tcb, mtu)
 
 
-# -- sizes -------------------------------------------------------------------------------------------------------------
+# -- sizes -----------------------------------------------------------------------------------------------------------
 
 
 def advertised_mss(ns: Netns, family: int, route: Any, dst: int, maxseg: int, now: int) -> int:
@@ -182,7 +182,7 @@ def mtu_reduced(tcb: Tcb, mtu: int, now: int) -> None:
         recovery.mtu_reduced(tcb, now)
 
 
-# -- black holes and the search ------------------------------------------------------------------------------------------
+# -- black holes and the search --------------------------------------------------------------------------------------
 
 
 def _start(tcb: Tcb, enabled: bool, now: int) -> Probing:

@@ -31,7 +31,7 @@ _KEEP_ALIVE: Final = int(Stat.TcpKeepAlive)
 _ABORTED: Final = int(Stat.TcpAbortOnTimeout)
 
 
-# -- a closed window -----------------------------------------------------------------------------------------------------
+# -- a closed window -------------------------------------------------------------------------------------------------
 
 
 def unsent(tcb: Tcb) -> bool:
@@ -138,7 +138,7 @@ def wake_up(tcb: Tcb, stat: int, now: int) -> bool:
     return emit(tcb, start, start, ACK, now) > 0
 
 
-# -- keep-alive ------------------------------------------------------------------------------------------------------------
+# -- keep-alive ------------------------------------------------------------------------------------------------------
 
 
 def keepalive(tcb: Tcb, now: int) -> None:

@@ -91,7 +91,7 @@ class SendQueue:
         return b"".join(self.views(start, end)) if end > start else b""
 
     def release(self, ack: int) -> int:
-        """Let go of what comes before `ack`; how many bytes that were. A number beyond the end (a FIN's) is the end's."""
+        """Let go of what comes before `ack`; how many bytes that were. Beyond the end there is nothing (but a FIN)."""
         ack = min(ack, self.end)
         freed = ack - self.base
         if freed <= 0:

@@ -51,7 +51,7 @@ class FastOpen:
         self.data_end = -1
 
 
-# -- active --------------------------------------------------------------------------------------------------------------
+# -- active ----------------------------------------------------------------------------------------------------------
 
 
 def send_syn(tcb: Tcb, now: int, data: Data | None = None) -> int:
@@ -122,7 +122,7 @@ def _carry(tcb: Tcb, fast: FastOpen, data: Data, now: int) -> int:
 
 
 def _options(tcb: Tcb, fast: FastOpen | None, now: int) -> bytes:
-    """The options of our SYN; of a SYN-ACK (a SYN came to our SYN, or a Fast Open child's) what the peer offered, too."""
+    """The options of our SYN; of a SYN-ACK (where the connection is in SYN-RECEIVED) those that the peer has, too."""
     conf = tcb.ns.conf.tcp
     if tcb.state == SYN_RECEIVED:
         stamp = (clock(tcb, now), tcb.ts_recent) if tcb.ts_ok else None
@@ -155,12 +155,12 @@ def resend_syn(tcb: Tcb, now: int) -> bool:
 
 
 def answer_syn(tcb: Tcb, now: int) -> None:
-    """Both ends sent a SYN (RFC 9293 3.5, figure 8): ours once more, with an ACK of the peer's. Expects SYN-RECEIVED."""
+    """Both ends sent a SYN (RFC 9293 3.5, figure 8): ours again, with an ACK of the peer's. Expects SYN-RECEIVED."""
     flags = ACK | ECE if tcb.ecn & ECN_OK else ACK
     emit_syn(tcb, flags, min(tcb.rcv_wnd, _MAX_WINDOW), _options(tcb, None, now), tcb.iss + 1, now)
 
 
-# -- passive -------------------------------------------------------------------------------------------------------------
+# -- passive ---------------------------------------------------------------------------------------------------------
 
 
 def route_request(req: Request, now: int) -> Any:
