@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.path.switch import BROADCAST, GROUP, STRANGER, TYPE, Switch
+from tests.superframes import pattern, read, tcp
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.capture import Capture
 from vrouter.stack.l2 import fdb
-from vrouter.stack.wire.vnet import GSO_TCPV4, VnetHeader
 from vrouter.testing import frames
 
 
@@ -95,14 +95,39 @@ def test_what_a_port_cannot_carry(switch: Switch) -> None:
 
 @pytest.mark.parametrize("switch", [{"vnet_hdr": True}], indirect=True)
 def test_a_superframe_goes_where_it_is_taken_whole(switch: Switch) -> None:
-    """VIRTIO 1.2 5.1.6: its header goes along to ports with offload; others cannot have it."""
+    """VIRTIO 1.2 5.1.6: its header goes along to ports with offload; others get the segments."""
     for n in (0, 1):
         switch.at[n].dev.offload = True
-    segment = frames.ethernet(STRANGER, switch.at[0].mac, 0x0800, bytes(32) + b"\x50" + bytes(3967))
-    header = bytearray(12)
-    VnetHeader(1, GSO_TCPV4, hdr_len=54, gso_size=1448, csum_start=34, csum_offset=16).emit(header, 0)
-    with switch.bed.expect(switch.ns, rx={"p0": 1}, tx={"p1": 1}, drops={DropReason.PKT_TOO_BIG: 1}, AcctCopies=1):
-        assert switch.put(0, bytes(header) + segment) == [1]
+    packet = tcp("10.0.0.1", "10.0.0.2", pattern(4000))
+    frame = frames.ethernet(STRANGER, switch.at[0].mac, 0x0800, packet.raw())
+    split = {"AcctAbsorbed": 2, "AcctFragments": 4}
+    with switch.bed.expect(switch.ns, rx={"p0": 3}, tx={"p1": 3, "p2": 3}, AcctCopies=1, **split):
+        switch.at[0].send_frame(packet.vnet(1448) + frame)
+    assert switch.at[1].received == [packet.vnet(1448) + frame]
+    assert [one[:12] for one in switch.at[2].received] == [bytes(12)] * 3
+    assert [read(one[12:]) for one in switch.at[2].received] == packet.segments(1448)
+    assert all(read(one[12:]).checksums for one in switch.at[2].received)
+
+
+@pytest.mark.parametrize("switch", [{"vnet_hdr": True}], indirect=True)
+def test_a_superframe_whose_segments_a_port_cannot_carry(switch: Switch) -> None:
+    """802.1D 6.3.8: what counts is the segments' size."""
+    for station in switch.at:
+        station.dev.offload = True
+    switch.ns.set_device("p1", mtu=1000)
+    packet = tcp("10.0.0.1", "10.0.0.2", pattern(4000))
+    frame = frames.ethernet(STRANGER, switch.at[0].mac, 0x0800, packet.raw())
+    with switch.bed.expect(
+        switch.ns,
+        rx={"p0": 3},
+        tx={"p2": 3},
+        drops={DropReason.PKT_TOO_BIG: 3},
+        AcctCopies=1,
+        AcctAbsorbed=2,
+        AcctFragments=4,
+    ):
+        switch.at[0].send_frame(packet.vnet(1448) + frame)
+    assert switch.at[2].received == [packet.vnet(1448) + frame]
 
 
 def test_captures_see_each_level(switch: Switch) -> None:

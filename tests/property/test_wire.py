@@ -248,19 +248,13 @@ def test_quoted_packet_against_scapy(src, dst, sport, dport, ident, payload, cut
     assert (seen.src, seen.dst, seen.proto, seen.id, seen.len) == (text4(src), text4(dst), 17, ident, 28 + len(payload))
 
 
-@given(fields=st.tuples(u8, u8, u16, u16, u16, u16, u16), off=st.integers(0, 9), frame_len=st.integers(0, 70000))
-def test_vnet(fields, off, frame_len):
-    """A header is read as it was written, and one that is believed points into the frame."""
+@given(fields=st.tuples(u8, u8, u16, u16, u16, u16, u16), off=st.integers(0, 9))
+def test_vnet(fields, off):
+    """A header is read as it was written."""
     header = vnet.VnetHeader(*fields)
     buf = bytearray(off + 12)
     header.emit(buf, off)
     assert vnet.VnetHeader.parse(buf, off) == header
-    if vnet.check(header, frame_len):
-        if header.flags & vnet.F_NEEDS_CSUM:
-            assert 14 <= header.csum_start <= header.csum_start + header.csum_offset <= frame_len - 2
-        if header.gso_type:
-            assert header.gso_size > 0
-            assert header.hdr_len <= frame_len
 
 
 # Any bytes ------------------------------------------------------------------------------------------------------------

@@ -48,10 +48,10 @@ class Crossing:
         """Whether the target exists and lists the source in its ``accept_from``."""
         return self.target is not None and not self.target.closing and self.target.accepts(self.source.name)
 
-    def count_drop(self, reason: DropReason | int) -> None:
-        """A packet that came this way died in the target, where it had no device."""
+    def count_drop(self, reason: DropReason | int, count: int = 1) -> None:
+        """A packet (or `count`) that came this way died in the target, where it had no device."""
         assert self.target is not None
-        self.target.drops[reason] += 1
+        self.target.drops[reason] += count
 
     def record(self) -> dict[str, Any]:
         """A row of ``show crossings``."""

@@ -119,6 +119,7 @@ class Device:
         "tx_bytes",
         "tx_packets",
         "up",
+        "uso",
         "vid",
         "virtual",
         "vlan_protocol",
@@ -141,7 +142,8 @@ class Device:
         self.removed = False
         self.error = ""  # why it has no carrier, when there is a reason to tell
         self.vnet_hdr = False
-        self.offload = False
+        self.offload = False  # its wire takes half-finished checksums and superframes of TCP, and may hand them over
+        self.uso = False  # of UDP too
         self.with_arp = kind != "lo"
         self.with_ipv6 = kind == "lo"  # elsewhere from when its namespace begins it there (netns.addresses)
         self.acd = "announce"
@@ -188,11 +190,11 @@ class Device:
         """``up``, ``down`` (administratively) or ``no-carrier``."""
         return "down" if not self.up else "up" if self.carrier else "no-carrier"
 
-    def count_drop(self, reason: DropReason | int) -> None:
-        """One more packet died at this device."""
+    def count_drop(self, reason: DropReason | int, count: int = 1) -> None:
+        """One more packet died at this device, or `count`."""
         if self.drops is None:
             self.drops = new_drops()
-        self.drops[reason] += 1
+        self.drops[reason] += count
 
     @property
     def rx_drops(self) -> int:

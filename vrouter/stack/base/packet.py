@@ -148,6 +148,11 @@ class Packet:
         """How many bytes a wire carries for it, counted from ``start``: each segment has headers of its own."""
         return self.end - self.start + (self.segments() - 1) * (self.payload_at() - self.start)
 
+    def longest(self) -> int:
+        """The bytes from ``start`` on of the longest packet that it stands for: what an MTU is compared with."""
+        size = self.end - self.start
+        return min(size, self.payload_at() - self.start + self.gso_size) if self.gso_size else size
+
     def payload_at(self) -> int:
         """Where the data begins behind the transport header of a half-finished checksum: of TCP, else of UDP."""
         at = self.csum_start

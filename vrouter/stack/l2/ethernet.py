@@ -10,7 +10,7 @@ The first check that fails names the reason:
 
 ====================  ================================================================================================
 PKT_TOO_SMALL         no room for the header (or for the tag that it announces)
-FRAME_TOO_LONG        over the device's largest frame: its largest MTU, a header and a tag; a superframe may be longer
+FRAME_TOO_LONG        over the device's largest frame: its largest MTU, a header and a tag; of a superframe a segment is
 ETH_SRC_INVALID       the source is a group (IEEE 802.3 3.2.3)
 OTHERHOST             for another station, or for a group that nobody here joined; a bridge device has more than one MAC
 NS_UNMAPPED           tagged for a VLAN: tags that belong to somebody were taken off before this (`vlan`)
@@ -67,7 +67,7 @@ def ethernet_input(dev: Device, pkt: Packet) -> int:
     size = pkt.end - start
     if size < HEADER_LEN:
         return _PKT_TOO_SMALL
-    if size > dev.max_frame and not pkt.gso_size:
+    if size > dev.max_frame and pkt.longest() > dev.max_frame:
         return _FRAME_TOO_LONG
     dst, first, ethertype = _unpack(pkt.buf, start)
     if first & 1:
@@ -95,7 +95,7 @@ def link_check(dev: Device, pkt: Packet) -> int:
     size = pkt.end - start
     if size < HEADER_LEN:
         return _PKT_TOO_SMALL
-    if size > dev.max_frame and not pkt.gso_size:
+    if size > dev.max_frame and pkt.longest() > dev.max_frame:
         return _FRAME_TOO_LONG
     return _ETH_SRC_INVALID if pkt.buf[start + 6] & 1 else 0
 

@@ -129,11 +129,10 @@ class Bridging(Inward):
         pkt.oif = dev
         if vid:
             egress(pkt, vid, port.membership.vids[vid])
-        if not pkt.gso_size:
-            size = pkt.end - pkt.start
-            most = dev.mtu + VLAN_OVERHEAD
-            if size > most and (size > most + VLAN_LEN or tag(pkt, ETHERTYPE_VLAN) < 0):
-                return DropReason.PKT_TOO_BIG
+        size = pkt.longest() if pkt.gso_size else pkt.end - pkt.start
+        most = dev.mtu + VLAN_OVERHEAD
+        if size > most and (size > most + VLAN_LEN or tag(pkt, ETHERTYPE_VLAN) < 0):
+            return DropReason.PKT_TOO_BIG
         return transmit(dev, pkt, now, self.egress, self.work)
 
     def settle(self, ns: Netns, now: int) -> None:

@@ -39,9 +39,11 @@ from vrouter.stack.l3.route import (
 )
 from vrouter.stack.l4.icmp import ping_error, ping_input
 from vrouter.stack.l4.membership import is_member
+from vrouter.stack.l4.tcp.input import tcp_input
 from vrouter.stack.l4.udp import udp_error, udp_input
 from vrouter.stack.pipeline.multicast import Multicast
-from vrouter.stack.wire.ipv4 import PROTO_IGMP, PROTO_UDP
+from vrouter.stack.segmentation import as_on_the_wire, segment
+from vrouter.stack.wire.ipv4 import PROTO_IGMP, PROTO_TCP, PROTO_UDP
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 # Members of an IntEnum are looked up slowly: the path uses plain numbers.
 _CONSUMED: Final = int(Stat.AcctConsumed)
+_FRAGMENTS: Final = int(Stat.AcctFragments)
 _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
 _NO_PMTU_BUT_TOLD: Final = 1
 _UDP_FINE: Final = (0, _NO_SOCKET, int(DropReason.SOCKET_RCVBUFF))  # whatever became of it, it was right
@@ -154,7 +157,8 @@ class Inward(Multicast):
             self.tell(ns, ip, pkt, TTL_EXCEEDED, 0, now)
             return self.drop(ns, pkt, DropReason.TTL_EXPIRED)
         mtu = transit_mtu(ip, pkt, route, dev, now)
-        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT:  # of IPv6 all packets are so marked
+        # Of IPv6 all packets are so marked. A superframe's segments are what has to fit.
+        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT and pkt.longest() > mtu:
             self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
             ns.stats[ip.codec.frag_fails] += 1
             return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
@@ -183,7 +187,7 @@ class Inward(Multicast):
             return self.tell(ns, ip, pkt, REDIRECT, gateway, now)
         source = ns.ndp.link_local_source(dev)
         if source and self.may_redirect(ip, pkt, now):
-            self.originate_message(ns, ip, build_redirect(ns, dev, pkt, gateway, source), now)
+            self.originate_message(ns, ip, build_redirect(ns, dev, as_on_the_wire(pkt), gateway, source), now)
         return None
 
     def deliver(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
@@ -206,7 +210,16 @@ class Inward(Multicast):
                 return self.drop(ns, pkt, reason)
         ns.stats[codec.delivers] += 1
         proto = pkt.proto
-        if proto == PROTO_UDP:
+        if proto == PROTO_TCP:
+            reason = tcp_input(ns, pkt, now)
+            if reason:
+                self.drop(ns, pkt, reason)
+            tcp = ns._tcp_state
+            if tcp is not None and tcp.outbox:
+                self.send_segments(ns, tcp, now)
+        elif proto == PROTO_UDP:
+            if pkt.gso_size:
+                return self.datagrams(ns, ip, pkt, now)
             reason = udp_input(ns, pkt, now)
             tables = ns._groups
             if tables is not None and tables.mdns is not None and reason in _UDP_FINE:
@@ -226,6 +239,18 @@ class Inward(Multicast):
         else:
             self.tell(ns, ip, pkt, PROTO_UNREACHABLE, codec.proto_at(pkt), now)
             self.drop(ns, pkt, DropReason.IP_NOPROTO)
+
+    def datagrams(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> None:
+        """A superframe of UDP for us: sockets read the datagrams that it stands for, one by one."""
+        pieces = segment(pkt, sealed=False)
+        ns.stats[_CONSUMED] += 1
+        ns.stats[_FRAGMENTS] += len(pieces)
+        for piece in pieces:
+            reason = udp_input(ns, piece, now)
+            if reason:
+                if reason == _NO_SOCKET:
+                    self.tell(ns, ip, piece, PORT_UNREACHABLE, 0, now)
+                self.drop(ns, piece, reason)
 
     def reassemble(self, ns: Netns, ip: IpState, pkt: Packet, now: int) -> Packet | None:
         """The whole datagram when this was the missing piece; otherwise the fragment is kept, or dropped."""

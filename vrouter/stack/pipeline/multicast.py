@@ -111,7 +111,7 @@ class Multicast(Settling):
         """Forward one copy by a device (RFC 1812 5.2.1.3)."""
         codec = ip.codec
         mtu = ip.link_mtu(dev)
-        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT:
+        if pkt.end - pkt.start > mtu and pkt.flags & DONT_FRAGMENT and pkt.longest() > mtu:
             self.tell(ns, ip, pkt, TOO_BIG, mtu, now)
             ns.stats[codec.frag_fails] += 1
             return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)

@@ -33,7 +33,7 @@ from vrouter.stack.l3.route import (
     route_output,
 )
 from vrouter.stack.l4.membership import is_member
-from vrouter.stack.segmentation import finish_checksum
+from vrouter.stack.segmentation import as_on_the_wire, finish_checksum, segment
 from vrouter.stack.wire import icmpv6
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ class Outward:
         if pkt.crossings >= MAX_CROSSINGS:
             return self.drop(ns, pkt, DropReason.CROSSING_LOOP)
         pkt.crossings += 1
-        crossing.packets += 1
-        crossing.bytes += pkt.end - pkt.start
+        crossing.packets += pkt.segments()
+        crossing.bytes += pkt.wire_bytes()
         ns.stats[_CROSSED_OUT] += 1
         target.stats[_CROSSED_IN] += 1
         pkt.iif = crossing
@@ -168,21 +168,34 @@ class Outward:
             reason = ns.hooks.run(hook.POSTROUTING, ns, pkt, now)
             if reason:
                 return self.drop(ns, pkt, reason)
-        if pkt.end - pkt.start > mtu:
+        if pkt.end - pkt.start > mtu and (not pkt.gso_size or pkt.longest() > mtu):
             if pkt.flags & DONT_FRAGMENT and pkt.flags & FORWARDED:
                 return self.drop(ns, pkt, DropReason.PKT_TOO_BIG)
-            if pkt.csum_start >= 0:
-                finish_checksum(pkt)
-            codec = ip.codec
-            pieces = codec.fragment(ip, pkt, mtu)
+            if not pkt.gso_size:
+                return self.fragment(ns, ip, pkt, dev, mtu, now, group)
+            segments = segment(pkt)
             ns.stats[_CONSUMED] += 1
-            ns.stats[_FRAGMENTS] += len(pieces)
-            ns.stats[codec.frag_oks] += 1
-            ns.stats[codec.frag_creates] += len(pieces)
-            for piece in pieces:
-                self.neighbour(ns, ip, piece, dev, now, group)
+            ns.stats[_FRAGMENTS] += len(segments)
+            for one in segments:
+                if one.end - one.start > mtu:
+                    self.fragment(ns, ip, one, dev, mtu, now, group)
+                else:
+                    self.neighbour(ns, ip, one, dev, now, group)
             return None
         return self.neighbour(ns, ip, pkt, dev, now, group)
+
+    def fragment(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, mtu: int, now: int, group: bool) -> None:
+        """Send a packet in pieces."""
+        if pkt.csum_start >= 0:
+            finish_checksum(pkt)
+        codec = ip.codec
+        pieces = codec.fragment(ip, pkt, mtu)
+        ns.stats[_CONSUMED] += 1
+        ns.stats[_FRAGMENTS] += len(pieces)
+        ns.stats[codec.frag_oks] += 1
+        ns.stats[codec.frag_creates] += len(pieces)
+        for piece in pieces:
+            self.neighbour(ns, ip, piece, dev, now, group)
 
     def neighbour(self, ns: Netns, ip: IpState, pkt: Packet, dev: Device, now: int, group: bool) -> None:
         """The next hop's link address, known or to be found."""
@@ -280,7 +293,8 @@ class Outward:
             return
         type_, code = error
         if self.limiter(ip).allow(ip, pkt.src, type_, code, now):
-            message = codec.quote(pkt, type_, code, codec.rest(kind, info))
+            quoted = pkt if pkt.csum_start < 0 else as_on_the_wire(pkt)
+            message = codec.quote(quoted, type_, code, codec.rest(kind, info))
             message.src = codec.error_source(ip, pkt)
             self.reply(ns, ip, message, now, tos=codec.error_tos(pkt))
         elif kind != REDIRECT:  # advice that is not repeated is no loss: the packet itself goes its way
@@ -305,8 +319,12 @@ class Outward:
         """The one place where packets die: counted at the device by which it was leaving or had come, or at its
         namespace, when it has no device or that has left it while the packet waited."""
         pkt.reason = reason
+        count = 1
+        if pkt.gso_size:
+            count = pkt.segments()
+            ns.stats[_FRAGMENTS] += count - 1
         port = pkt.oif if IS_EGRESS[reason] else pkt.iif
         if port is None or port.removed or port.ns is not ns:
-            ns.drops[reason] += 1
+            ns.drops[reason] += count
         else:
-            port.count_drop(reason)
+            port.count_drop(reason, count)

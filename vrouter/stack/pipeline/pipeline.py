@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.errors import os_error
-from vrouter.stack.base.packet import Packet
-from vrouter.stack.egress import WORK_BRIDGE, WORK_CROSS, WORK_FRAME, WORK_LOOP, watch_ingress
+from vrouter.stack.base.packet import HEADROOM, PAD, Packet
+from vrouter.stack.egress import WORK_BRIDGE, WORK_CROSS, WORK_FRAME, WORK_LOOP, count_segments_in, watch_ingress
 from vrouter.stack.l2.arp import arp_input
 from vrouter.stack.l2.ethernet import ethernet_input
 from vrouter.stack.l2.vnet import vnet_input
 from vrouter.stack.pipeline.bridging import Bridging
 from vrouter.stack.wire.ethernet import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6
+from vrouter.stack.wire.vnet import LEN as VNET_LEN
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # Members of an IntEnum are looked up slowly: the path uses plain numbers.
 _ORIGINATED: Final = int(Stat.AcctOriginated)
 _CONSUMED: Final = int(Stat.AcctConsumed)
+_FRAME_AT: Final = HEADROOM + VNET_LEN
 
 
 class Pipeline(Bridging):
@@ -72,6 +74,8 @@ class Pipeline(Bridging):
         dev.rx_bytes += pkt.end - pkt.start
         if not dev.ready:
             return self.not_ready(dev, pkt)
+        if pkt.gso_size:
+            count_segments_in(dev, pkt)
         if dev.captures:
             watch_ingress(dev, pkt, now)
         if dev.layered and self.layered_input(ns, dev, pkt, now):
@@ -96,16 +100,28 @@ class Pipeline(Bridging):
             self.stack.unmapped += not dev.virtual  # what came to one above was received by the one below
             self.stack.drops[DropReason.NS_CLOSING] += 1
         else:
+            if pkt.gso_size:
+                count_segments_in(dev, pkt)
             self.drop(dev.ns, pkt, DropReason.DEV_READY)
 
     def vnet_input(self, dev: Device, frame: Any, now: int) -> None:
         """A frame with a virtio-net header in front, as `Device.vnet_hdr` says."""
-        pkt = Packet.from_frame(frame)
+        buf = bytearray(PAD)
+        buf += frame
+        self.vnet_buffer(dev, buf, now)
+
+    def vnet_buffer(self, dev: Device, buf: bytearray, now: int) -> None:
+        """The same in a buffer that is given away, with `HEADROOM` in front of the virtio-net header."""
+        end = len(buf)
+        if end >= _FRAME_AT and not buf[HEADROOM] and not buf[HEADROOM + 1]:  # no flag and no type: it says nothing
+            return self.frame_input(dev, Packet(buf, _FRAME_AT, end), now)
+        pkt = Packet(buf, HEADROOM, end)
         if vnet_input(dev, pkt) or not dev.ready:
             return self.frame_input(dev, pkt, now)
         dev.rx_packets += 1
         dev.rx_bytes += pkt.end - pkt.start
         pkt.iif = dev
+        pkt.gso_size = 0  # who lies is not believed in how many they are either
         return self.drop(dev.ns, pkt, DropReason.VNET_HDR)
 
     def loop_input(self, dev: Device, pkt: Packet, now: int) -> None:
@@ -113,6 +129,8 @@ class Pipeline(Bridging):
         pkt.iif = dev
         dev.rx_packets += 1
         dev.rx_bytes += pkt.end - pkt.start
+        if pkt.gso_size:
+            count_segments_in(dev, pkt)
         if not dev.ready:
             return self.drop(dev.ns, pkt, DropReason.DEV_READY)
         if dev.captures:

@@ -1,9 +1,8 @@
 """The 12-byte virtio-net header in front of each frame of a TAP opened with IFF_VNET_HDR.
 
-Expects: ``LEN`` bytes at ``off``, little-endian (the native order of the supported machines). ``check`` judges a
-header against the frame behind it; what it passes can be used without a further bound. The kernel does not write
-``num_buffers`` when it hands a frame over, so that field holds whatever the read buffer held before and is never
-judged.
+Expects: ``LEN`` bytes at ``off``, little-endian (the native order of the supported machines). Nothing here judges what
+it says: `l2.vnet` does. The kernel does not write ``num_buffers`` when it hands a frame over, so that field holds
+whatever the read buffer held before.
 
 Read first: Virtual I/O Device (VIRTIO) 1.2, section 5.1.6.
 """
@@ -28,9 +27,8 @@ GSO_TCPV6 = 4
 GSO_UDP_L4 = 5
 GSO_ECN = 0x80  # a bit beside the TCP types
 
-_GSO_TYPES = (GSO_TCPV4, GSO_UDP, GSO_TCPV6, GSO_UDP_L4, GSO_TCPV4 | GSO_ECN, GSO_TCPV6 | GSO_ECN)
-_ETHERNET_LEN = 14
 _LAYOUT = Struct("<BBHHHHH")
+read_header = _LAYOUT.unpack_from
 emit_header = _LAYOUT.pack_into  # (buf, off, flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, num_buffers)
 
 
@@ -68,27 +66,11 @@ class VnetHeader:
         )
 
 
-def flags(buf: Buffer, off: int) -> int:
-    """The flags octet."""
-    return buf[off]
-
-
-def gso_type(buf: Buffer, off: int) -> int:
-    """The GSO type octet; with flags 0 and GSO_NONE the rest of the header has no meaning."""
-    return buf[off + 1]
-
-
-def check(header: VnetHeader, frame_len: int) -> bool:
-    """Whether the header makes sense for a frame of ``frame_len`` bytes (without the header itself)."""
-    if header.flags & F_NEEDS_CSUM:
-        if header.csum_start < _ETHERNET_LEN or header.csum_start + header.csum_offset + 2 > frame_len:
-            return False
-    if header.gso_type == GSO_NONE:
-        return True
-    if header.gso_type not in _GSO_TYPES:
-        return False
-    # Segments need checksums of their own: a superframe whose checksum is neither to be completed nor known good is
-    # refused.
-    if not header.flags & (F_NEEDS_CSUM | F_DATA_VALID):
-        return False
-    return header.gso_size > 0 and header.hdr_len <= frame_len
+def wire_size(frame: Buffer) -> tuple[int, int]:
+    """(packets, bytes) of a wire that a frame stands for, which begins with a header that was made here."""
+    _, gso_type, hdr_len, size, _, _, _ = read_header(frame, 0)
+    length = len(frame) - LEN
+    if gso_type == GSO_NONE:
+        return 1, length
+    packets = -(-(length - hdr_len) // size)
+    return packets, length + (packets - 1) * hdr_len
