@@ -1,4 +1,4 @@
-"""What is remembered of peers after their connections: RTT, thresholds, Fast Open cookies (RFC 9040 temporal sharing).
+"""What is remembered of peers after their connections: RTT, reordering, Fast Open cookies (RFC 9040 temporal sharing).
 
 Bounded: the peer that was not looked at for longest is forgotten first. Addresses are ints of their family, with the
 family beside them; nothing here is believed, it only lets a connection begin nearer to what is right.
@@ -6,26 +6,29 @@ family beside them; nothing here is believed, it only lets a connection begin ne
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from vrouter.stack.l4.tcp.tcb import Tcb
 
 MAX_PEERS: Final = 1024
+FALLBACK_RTO: Final = 3_000_000_000  # ns, when the handshake gave no RTT (RFC 6298 5.7)
 
 Key: TypeAlias = "tuple[int, int]"  # family, address
 
 
 class PeerMetrics:
-    """One peer. Times are ns, windows bytes, 0: not known; ``cookie`` is of Fast Open, with the MSS of the peer that
-    gave it; ``loss`` counts SYNs with data in a row that were not answered."""
+    """One peer. ``rtt`` is in ns, ``reordering`` in segments, 0: not known; ``cookie`` is of Fast Open, with the MSS
+    that the peer told beside it; ``loss`` counts SYNs with data in a row that were lost, the last at ``loss_at`` (ns).
+    """
 
-    __slots__ = ("cookie", "cwnd", "loss", "loss_at", "mss", "reordering", "rtt", "rttvar", "ssthresh", "try_exp")
+    __slots__ = ("cookie", "cookie_mss", "loss", "loss_at", "reordering", "rtt")
 
     def __init__(self) -> None:
-        self.rtt = self.rttvar = self.ssthresh = self.cwnd = self.reordering = 0
+        self.rtt = self.reordering = 0
         self.cookie = b""
-        self.mss = 0
-        self.loss = 0
-        self.loss_at = 0
-        self.try_exp = 0
+        self.cookie_mss = 0
+        self.loss = self.loss_at = 0
 
 
 class Metrics:
@@ -59,3 +62,28 @@ class Metrics:
     def clear(self) -> None:
         """Forget all."""
         self._peers.clear()
+
+
+def begin(tcb: Tcb) -> None:
+    """A connection starts with what its predecessors found out (tcp_init_metrics): how far the path reorders, and a
+    careful timeout, since the round trip of a small SYN may be shorter than that of data."""
+    known = tcb.tcp.metrics.find(tcb.family, tcb.peer)
+    if known is not None and known.reordering > tcb.reordering:
+        tcb.reordering = known.reordering
+    if known is not None and known.rtt > tcb.srtt:
+        tcb.rto = known.rtt + max(2 * known.rtt, tcb.ns.conf.tcp.rto_min)
+    elif not tcb.srtt:
+        tcb.rto = FALLBACK_RTO
+
+
+def save(tcb: Tcb) -> None:
+    """A connection ends: what it found out stays for its successors (tcp_update_metrics)."""
+    conf = tcb.ns.conf.tcp
+    if conf.no_metrics_save or not tcb.srtt:
+        return
+    known = tcb.tcp.metrics.of(tcb.family, tcb.peer)
+    if tcb.backoff:
+        known.rtt = 0  # the path is in trouble: nothing of that is worth knowing
+        return
+    known.rtt = max(tcb.srtt, known.rtt - (known.rtt - tcb.srtt >> 3))
+    known.reordering = tcb.reordering if tcb.reordering != conf.reordering else 0

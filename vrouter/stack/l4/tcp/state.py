@@ -1,8 +1,7 @@
 """TCP in one namespace: what its connections of both families share.
 
-- ``outbox``: segments that wait for the pipeline, which empties it after each input, timer and socket call. An entry is
-  ``(pkt, route, ttl, tos, dont_fragment, flow_label)``; a packet stands at its TCP header, with ``src dst family proto``
-  set; route None has the pipeline look one up.
+- ``outbox``: segments that wait for the pipeline, which empties it after each input, timer and socket call: `Out`. A
+  packet stands at its TCP header, with ``src dst family proto`` set.
 - memory: what all queues hold, against ``net.ipv4.tcp_mem`` (`charge`, `release`, ``pressure``).
 - how many connections no program holds any more (``orphans``), how many challenge ACKs are left (RFC 5961 7).
 - connections in TIME-WAIT, in order of their ends, with one timer; what is remembered of peers (`metrics`).
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
     from vrouter.stack.sysctl.records import TcpConf
 
-# packet, route (None: to be looked up), TTL (-1: the default), TOS, whether it may not be fragmented, flow label (-1: of
-# the stack's choice)
+# packet, route (None: the pipeline looks one up), TTL (-1: the default), TOS, whether it may not be fragmented, flow
+# label (-1: of the stack's choice)
 Out: TypeAlias = "tuple[Packet, Any, int, int, bool, int]"
 
 PAGE: Final = 4096  # the unit of tcp_mem
 SECOND: Final = 1_000_000_000
-NEVER: Final = -(1 << 62)
 
 _SKIPPED_CHALLENGE: Final = int(Stat.TcpACKSkippedChallenge)
 _CHALLENGES: Final = int(Stat.TcpChallengeACK)
@@ -42,8 +40,6 @@ class TcpState:
     __slots__ = (
         "challenge_second",
         "challenges",
-        "fastopen_pause",
-        "fastopen_paused_until",
         "memory",
         "metrics",
         "ns",
@@ -70,8 +66,6 @@ class TcpState:
         self.time_wait: dict[int, dict[TimeWait, None]] = {}
         self.time_waiting = 0
         self.time_wait_timer = Timer(TimerKind.TCP_TIME_WAIT, self)
-        self.fastopen_pause = 0  # how often in a row active Fast Open has met a black hole (RFC 7413 4.1.3)
-        self.fastopen_paused_until = NEVER
 
     @property
     def conf(self) -> TcpConf:

@@ -13,22 +13,17 @@ One table per family, as for UDP; an AF_INET6 listener of both families stands i
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from vrouter.stack.base.addresses import MAX6, V4, V6
-from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.constants import AF_INET, REUSEADDR, REUSEPORT
 from vrouter.stack.l4.demux import SocketTable
 from vrouter.stack.l4.ports import PortAllocator
 from vrouter.stack.l4.tcp.timewait import TimeWait, forget, reusable
-from vrouter.stack.wire import udp
 
 if TYPE_CHECKING:
-    from vrouter.stack.base.packet import Packet
     from vrouter.stack.device import Device
-    from vrouter.stack.l4.socket import Socket
     from vrouter.stack.l4.tcp.request import Request
     from vrouter.stack.l4.tcp.socket import TcpSocket
     from vrouter.stack.l4.tcp.tcb import Tcb
@@ -48,37 +43,42 @@ class Bucket:
 
     def __init__(self, by_connect: bool) -> None:
         self.by_connect = by_connect
-        self.owners: dict[Socket, None] = {}  # oldest first
+        self.owners: dict[TcpSocket, None] = {}  # oldest first
         self.held: dict[Hold, int] = {}
         self.listeners: dict[tuple[int, Device | None], list[TcpSocket]] | None = None
 
 
-class TcpTable(SocketTable):
+class TcpTable(SocketTable["TcpSocket"]):
     """TCP of one family in one namespace."""
 
     __slots__ = ("buckets", "connections")
 
     names: ClassVar = {V4: "tcp", V6: "tcp"}
     protos: ClassVar = {V4: IPPROTO_TCP, V6: IPPROTO_TCP}
-    header = 20
+    groups: ClassVar = frozenset((V4,))  # as Linux: nobody can speak there, but IPv4 lets them bind
 
     def __init__(self, ns: Netns, family: int) -> None:
         super().__init__(ns, family)
         self.connections: dict[Four, Tcb | Request | TimeWait] = {}
         self.buckets: dict[int, Bucket] = {}
 
+    @property
+    def of_ipv4(self) -> TcpTable:
+        """The table of IPv4 in the namespace: an AF_INET6 socket's, for IPv4-mapped addresses."""
+        return self.ns.tcp
+
     # -- bound sockets ------------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Socket]:
+    def __iter__(self) -> Iterator[TcpSocket]:
         for bucket in self.buckets.values():
             yield from reversed(bucket.owners)
 
-    def on_port(self, port: int) -> Sequence[Socket]:
+    def on_port(self, port: int) -> Sequence[TcpSocket]:
         """The sockets bound to `port`, the newest first."""
         bucket = self.buckets.get(port)
         return () if bucket is None else list(reversed(bucket.owners))
 
-    def insert(self, sock: Socket, by_connect: bool = False) -> None:
+    def insert(self, sock: TcpSocket, by_connect: bool = False) -> None:
         """Enter `sock` under ``sock.port``; `by_connect` when connect(2) and not bind(2) chose the port."""
         bucket = self.buckets.get(sock.port)
         if bucket is None:
@@ -87,14 +87,14 @@ class TcpTable(SocketTable):
             bucket.by_connect = False
         bucket.owners[sock] = None
 
-    def remove(self, sock: Socket) -> None:
+    def remove(self, sock: TcpSocket) -> None:
         """Take `sock` out, and out of the listeners."""
         bucket = self.buckets[sock.port]
         del bucket.owners[sock]
         self.unlisten(sock)
         self._tidy(sock.port, bucket)
 
-    def changed(self, sock: Socket) -> None:
+    def changed(self, sock: TcpSocket) -> None:
         """The device of `sock` is another one."""
         if self.unlisten(sock):
             self.listen(sock)
@@ -105,7 +105,7 @@ class TcpTable(SocketTable):
 
     # -- listeners ----------------------------------------------------------------------------------------------------
 
-    def listen(self, sock: Any) -> None:
+    def listen(self, sock: TcpSocket) -> None:
         """`sock`, which stands here, takes connections from now on."""
         bucket = self.buckets[sock.port]
         if bucket.listeners is None:
@@ -114,7 +114,7 @@ class TcpTable(SocketTable):
         group.append(sock)
         group.sort(key=_is_of_both)
 
-    def unlisten(self, sock: Any) -> bool:
+    def unlisten(self, sock: TcpSocket) -> bool:
         """`sock` takes no more connections; False when it took none here."""
         bucket = self.buckets[sock.port]
         for key, group in (bucket.listeners or {}).items():
@@ -153,7 +153,7 @@ class TcpTable(SocketTable):
 
     # -- who may have a port ------------------------------------------------------------------------------------------
 
-    def conflicts(self, sock: Socket, address: int, port: int) -> bool:
+    def conflicts(self, sock: TcpSocket, address: int, port: int) -> bool:
         """Whether `sock` may not have (address, port) because of another: EADDRINUSE (inet_csk_bind_conflict).
 
         Two are in each other's way when their addresses are equal or one is the wildcard, and their devices are equal
@@ -161,11 +161,11 @@ class TcpTable(SocketTable):
         """
         return self._is_in_the_way(sock, address, port, True)
 
-    def is_free(self, sock: Socket, address: int, port: int) -> bool:
+    def is_free(self, sock: TcpSocket, address: int, port: int) -> bool:
         """Whether nobody is in the way of `sock` on (address, port), whatever may be shared."""
         return not self._is_in_the_way(sock, address, port, False)
 
-    def _is_in_the_way(self, sock: Socket, address: int, port: int, may_share: bool) -> bool:
+    def _is_in_the_way(self, sock: TcpSocket, address: int, port: int, may_share: bool) -> bool:
         bucket = self.buckets.get(port)
         if bucket is None:
             return False
@@ -183,10 +183,10 @@ class TcpTable(SocketTable):
 
     def choose_port(
         self,
-        sock: Socket,
+        sock: TcpSocket,
         address: int,
         peer: tuple[int, int] | None = None,
-        beside: Sequence[SocketTable] = (),
+        beside: Sequence[SocketTable[TcpSocket]] = (),
     ) -> int:
         """An ephemeral port for `sock` on `address`; 0 when all are taken.
 
@@ -249,20 +249,6 @@ class TcpTable(SocketTable):
         self.connections[tcb.local, tcb.port, tcb.peer, tcb.peer_port] = rest
         rest.hold, tcb.hold = tcb.hold, None
 
-    # -- what datagrams need ------------------------------------------------------------------------------------------
-
-    def check_outgoing(self, data: bytes | bytearray | memoryview, port: int) -> None:
-        """No datagrams here: EOPNOTSUPP."""
-        raise os_error(errno.EOPNOTSUPP)
-
-    def push_header(self, sock: Socket, pkt: Packet, port: int) -> None:
-        """No datagrams here: EOPNOTSUPP."""
-        raise os_error(errno.EOPNOTSUPP)
-
-    def source_port(self, pkt: Packet) -> int:
-        """The segment's source port, which stands where UDP has it."""
-        return udp.src_port(pkt.buf, pkt.l4)
-
 
 def _overlap(one: int, dev: Device | None, other: int, other_dev: Device | None) -> bool:
     return (not one or not other or one == other) and (dev is None or other_dev is None or dev is other_dev)
@@ -270,5 +256,3 @@ def _overlap(one: int, dev: Device | None, other: int, other_dev: Device | None)
 
 def _is_of_both(sock: TcpSocket) -> bool:
     return sock.family != AF_INET
-
-
