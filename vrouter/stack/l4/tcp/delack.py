@@ -1,9 +1,9 @@
 """When data are acknowledged: at once, with the next data of our own, or after a while.
 
-RFC 9293 3.8.6.3 and RFC 5681 4.2 ask for an ACK within half a second and for at least every second full segment. As in
-Linux a connection begins (and goes on after pauses, losses and marks) in *quick* mode, where each segment is answered at
-once, so that a peer's slow start gets its ACKs; once we answer data with data ourselves (*ping-pong*), ACKs wait for our
-data. How long one waits (``ato``) follows the pace of the peer, between 40 and 200 ms.
+RFC 9293 3.8.6.3 and RFC 5681 4.2 ask for an ACK within half a second and for at least every second full segment. As
+in Linux a connection begins (and goes on after pauses, losses and marks) in *quick* mode, where each segment is
+answered at once, so that a peer's slow start gets its ACKs; once we answer data with data ourselves (*ping-pong*), ACKs
+wait for our data. How long one waits (``ato``) follows the pace of the peer, between 40 and 200 ms.
 
 ``ack_pending`` has what is due: `DUE`, `NOW`, and `PUSHED` (a small segment came: a reader who empties the queue sends
 the ACK) or `PUSHED_TWICE`.
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.counters import Stat
-from vrouter.stack.l4.tcp import output, timers
+from vrouter.stack.l4.tcp import timers
 from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, ESTABLISHED, MS, Tcb
 from vrouter.stack.l4.tcp.window import MIN_RCV_MSS, next_window
 
@@ -52,7 +52,7 @@ def enter_quick(tcb: Tcb, most: int = MAX_QUICKACKS) -> None:
 
 
 def data_received(tcb: Tcb, seg: Segment, size: int, now: int) -> None:
-    """`size` bytes came in order: an ACK is due, the peer's segment size and pace are measured (tcp_event_data_recv)."""
+    """`size` bytes came in order: an ACK is due; the peer's segment size and pace show (tcp_event_data_recv)."""
     tcb.ack_pending |= DUE
     gso_size = seg.pkt.gso_size
     if (gso_size or size) >= tcb.rcv_mss:
@@ -148,33 +148,36 @@ def data_sent(tcb: Tcb, now: int) -> None:
         tcb.pingpong += 1
 
 
-def due(tcb: Tcb, now: int) -> None:
-    """The ACK has waited long enough (tcp_delack_timer_handler)."""
+def due(tcb: Tcb) -> bool:
+    """The timer came up (tcp_delack_timer_handler): whether an ACK is to be sent, which has waited long enough."""
     if not tcb.ack_pending & DUE:
-        return
+        return False
     if tcb.pingpong < PINGPONG:
         tcb.ato = min(tcb.ato << 1, tcb.rto)
     else:
         tcb.pingpong = 0
         tcb.ato = MIN_ATO
     tcb.ns.stats[_DELAYED] += 1
-    output.send_ack(tcb, now)
+    return True
 
 
-def set_quickack(tcb: Tcb, value: int, now: int) -> None:
-    """TCP_QUICKACK: 1 sends what is pending and leaves the dialogue, an even number but 0 only sends, 0 enters it."""
+def set_quickack(tcb: Tcb, value: int) -> bool:
+    """TCP_QUICKACK: 1 leaves the dialogue, an even number but 0 enters it again at once, 0 enters it. Whether the ACK
+    that was pending is to be sent."""
     if not value:
         tcb.pingpong = PINGPONG
-        return
+        return False
     tcb.pingpong = 0
+    send = False
     if tcb.state in (ESTABLISHED, CLOSE_WAIT) and tcb.ack_pending & DUE:
         queue = tcb.rcvq
         if tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss or queue is None or not queue.size:
-            output.send_ack(tcb, now)
+            send = True
         else:
             tcb.ack_pending |= PUSHED
         if not value & 1:
             tcb.pingpong = PINGPONG
+    return send
 
 
 def is_quick(tcb: Tcb) -> bool:

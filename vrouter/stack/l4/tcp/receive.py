@@ -1,6 +1,6 @@
 """Data that arrives: the queue that the program reads, and what taking from it brings about.
 
-A large piece of data stays in the packet that brought it, as a view; a small one is copied and joined to the one before,
+A large piece of data stays in the packet that brought it, as a view; a small one is copied and joined to what is there,
 so that many little segments keep no large buffers alive and cost what they carry.
 
 ::
@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4.constants import READ
-from vrouter.stack.l4.tcp import delack, output, reorder, window
+from vrouter.stack.l4.tcp import delack, output, reorder, transitions, window
 from vrouter.stack.l4.tcp.delack import DUE, NOW, PINGPONG, PUSHED, PUSHED_TWICE
+from vrouter.stack.l4.tcp.info import counts
 from vrouter.stack.l4.tcp.reorder import tell_duplicate
-from vrouter.stack.l4.tcp.tcb import ECN_DEMAND_CWR, ECN_OK, ECN_SEEN, Tcb
+from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, ECN_DEMAND_CWR, ECN_OK, ECN_SEEN, Tcb
 from vrouter.stack.wire import tcp
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ def enqueue(tcb: Tcb, seg: Segment, at: int, size: int, now: int) -> None:
         queue.append(buf[at : at + size])
     tcb.rcv_nxt += size
     tcb.tcp.charge(size)
+    info = tcb.info or counts(tcb)
+    info.bytes_received += size
     delack.data_received(tcb, seg, size, now)
     if not tcb.ts_ok:
         window.measure_by_window(tcb, now)
@@ -198,10 +201,10 @@ def receive_data(tcb: Tcb, seg: Segment, start: int, end: int, now: int) -> int:
     last = end + fin
     rcv_nxt = tcb.rcv_nxt
     edge = tcb.rcv_adv if tcb.rcv_adv > rcv_nxt else rcv_nxt
-    if last <= rcv_nxt:
+    if last <= rcv_nxt or tcb.fin_rcvd:
         # All of it came before: the ACK was lost, or the sender was impatient (RFC 2883 4.1).
         tcb.ns.stats[_ACK_LOST] += 1
-        tell_duplicate(tcb, start, last)
+        tell_duplicate(tcb, start, min(last, rcv_nxt))
         return _refuse(tcb, _OLD_DATA)
     if start >= edge and not (start == rcv_nxt == end):  # a bare FIN needs no room
         if edge == rcv_nxt and start == rcv_nxt:
@@ -226,64 +229,67 @@ def receive_data(tcb: Tcb, seg: Segment, start: int, end: int, now: int) -> int:
 
 def _in_order(tcb: Tcb, seg: Segment, at: int, start: int, end: int, fin: int, now: int) -> int:
     ooo: OutOfOrder | None = tcb.ooo
-    if ooo is not None and 0 <= ooo.fin < end + fin - 1:
+    if ooo is not None and 0 <= ooo.fin < end:
         end, fin = ooo.fin, 0  # nothing follows the FIN that is known
     if end > start:
         if not _has_room(tcb, end - start, start):
             tcb.ns.stats[_QUEUE_DROP] += 1
             tcb.ack_pending |= NOW | DUE
             return _RCVBUFF
-        if ooo is not None:
-            # What came first stays: these bytes end where a range that they overlap begins.
-            head = ooo.ranges[0]
-            if head.start < end:
-                tell_duplicate(tcb, head.start, min(end + fin, head.end))
-                if end + fin <= head.end:
-                    fin = 0
-                    end = head.start
-                # Else the ranges lie within these bytes and are passed over below.
-        enqueue(tcb, seg, at, end - start, now) if end > start else None
+        enqueue(tcb, seg, at, end - start, now)
     if fin:
         _fin(tcb)
-    elif ooo is not None:
-        _fill(tcb, ooo)
+    elif tcb.ooo is not None:
+        _fill(tcb, tcb.ooo)
     if not tcb.orphan:
         tcb.sock.wake(READ)
     return 0
 
 
 def _fin(tcb: Tcb) -> None:
-    """The peer's FIN is reached: nothing follows, so whatever is held beyond it goes (tcp_fin)."""
+    """The peer's FIN is reached: nothing follows, so whatever is held beyond it goes."""
     tcb.rcv_nxt += 1
     tcb.fin_rcvd = True
     tcb.ack_pending |= DUE
     drop_out_of_order(tcb)
 
 
+def finish(tcb: Tcb) -> None:
+    """The FIN that was reached takes effect: the state moves on, and the program is told of the end (tcp_fin)."""
+    if transitions.move(tcb, transitions.FIN) == CLOSE_WAIT:
+        tcb.pingpong = PINGPONG  # the program is likely to close as well, and the ACK then goes with its FIN
+    if not tcb.orphan:
+        tcb.sock.wake(READ)
+
+
 def _fill(tcb: Tcb, ooo: OutOfOrder) -> None:
-    """Take over the ranges that are in order now (tcp_ofo_queue)."""
+    """Take over the ranges that are in order now (tcp_ofo_queue); of what came twice the first bytes in order stay."""
     ranges = ooo.ranges
     queue = tcb.rcvq
+    came = tcb.rcv_nxt
     while ranges and ranges[0].start <= tcb.rcv_nxt:
-        is_fin = ooo.ranges[0].end - 1 == ooo.fin
+        fin = ranges[0].end - 1 == ooo.fin
         one = ooo.pop_first()
-        behind = tcb.rcv_nxt - one.start  # bytes that the segment before brought as well
-        if one.end <= tcb.rcv_nxt:
-            tcb.tcp.release(one.end - one.start - is_fin)
-            continue
-        if queue is None:
-            queue = tcb.rcvq = ReceiveQueue()
-        for chunk in one.chunks:
-            if behind:
-                if behind >= len(chunk):
-                    behind -= len(chunk)
-                    continue
-                chunk = memoryview(chunk)[behind:]
-                behind = 0
-            queue.append(chunk)
-        tcb.tcp.release(tcb.rcv_nxt - one.start)
-        tcb.rcv_nxt = one.end - is_fin
-        if is_fin:
+        start, end = one.start, one.end - fin
+        if start < came:
+            tell_duplicate(tcb, start, min(one.end, came))
+        behind = tcb.rcv_nxt - start  # bytes that are here already
+        if end > tcb.rcv_nxt:
+            if queue is None:
+                queue = tcb.rcvq = ReceiveQueue()
+            counts(tcb).bytes_received += end - tcb.rcv_nxt
+            tcb.rcv_nxt = end
+            tcb.tcp.release(behind)
+            for chunk in one.chunks:
+                size = len(chunk)
+                if behind < size:
+                    queue.append(memoryview(chunk)[behind:] if behind else chunk)
+                    behind = 0
+                else:
+                    behind -= size
+        else:
+            tcb.tcp.release(end - start)
+        if fin:
             _fin(tcb)
             return
     if not ranges:
@@ -302,6 +308,8 @@ def _keep(tcb: Tcb, seg: Segment, at: int, start: int, end: int, fin: int, now: 
         stats[_OFO_DROP] += 1
         return _PRUNED
     stats[_OFO_QUEUE] += 1
+    gso_size = seg.pkt.gso_size
+    counts(tcb).rcv_ooopack += -(-size // gso_size) if gso_size else 1
     buf = seg.pkt.buf
     chunk: Chunk
     if size > _SMALL and 2 * size >= len(buf):

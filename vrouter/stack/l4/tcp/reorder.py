@@ -48,7 +48,7 @@ class Range:
 
 
 class OutOfOrder:
-    """All ranges of one connection, by number; ``size`` is their bytes, ``fin`` the number of a FIN among them or -1."""
+    """All ranges of one connection, by number; ``size`` is their bytes, ``fin`` a FIN's number among them or -1."""
 
     __slots__ = ("fin", "ranges", "recent", "size", "starts")
 
