@@ -19,9 +19,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import attrgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.l4.tcp.rate import RateSample
+
+if TYPE_CHECKING:
+    from vrouter.stack.l4.tcp.tcb import Tcb
 
 SACKED: Final = 1
 RETRANS: Final = 2  # sent again since it was lost the last time
@@ -33,7 +36,7 @@ _END: Final = attrgetter("end")
 
 
 class Range:
-    """Bytes ``start`` to ``end`` (excluded), last sent at ``sent_at`` in segments of ``mss`` counted from ``origin``."""
+    """Bytes ``start`` to ``end`` (excluded), last sent at ``sent_at``, in segments of ``mss`` from ``origin`` on."""
 
     __slots__ = (
         "app_limited",
@@ -81,7 +84,6 @@ class Scoreboard:
         "highest_sacked",
         "hint",
         "lost",
-        "max_out",
         "probe",
         "ranges",
         "reneged",
@@ -89,7 +91,6 @@ class Scoreboard:
         "sacked",
         "sacked_segments",
         "sample",
-        "usage_seq",
         "waiting",
         "window",
     )
@@ -107,8 +108,6 @@ class Scoreboard:
         self.force: tuple[int, int] | None = None  # to be resent whatever the window says (`recovery`)
         self.probe = 0  # a tail loss probe may leave (`tlp`)
         self.reneged = False
-        self.max_out = 0  # outstanding at most, in the window that ends at `usage_seq` (`recovery.room`)
-        self.usage_seq = -1
         self.window = 0  # the last one that the peer told: what repeats it may be a duplicate ACK
 
     def send(self, start: int, end: int, now: int, mss: int, app_limited: bool) -> Range | None:
@@ -395,6 +394,14 @@ class Scoreboard:
             newer.older = older
             older.newer = newer  # type: ignore[union-attr]  # both ends of a linked range are set
             one.newer = one.older = None
+
+
+def pipe(tcb: Tcb) -> int:
+    """Bytes in flight: outstanding, without what arrived and what is lost, and once more what was sent again."""
+    sent = tcb.sent
+    if sent is None:
+        return tcb.snd_nxt - tcb.snd_una
+    return tcb.snd_nxt - tcb.snd_una - sent.sacked - sent.lost + sent.retrans
 
 
 def _like(one: Range, start: int, end: int) -> Range:
