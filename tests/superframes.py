@@ -124,8 +124,8 @@ class Packet:
                 flags &= ~CWR
             if number < len(parts) - 1:
                 flags &= ~(FIN | PSH)
-            seq = (self.seq + number * size) % (1 << 32)
-            ident = (self.ident + number) % (1 << 16)
+            seq = (self.seq + number * size) % (1 << 32) if self.proto == TCP else 0
+            ident = (self.ident + number) % (1 << 16) if self.version == 4 else self.ident
             made.append(replace(self, payload=part, flags=flags, seq=seq, ident=ident, half=False))
         return made
 
