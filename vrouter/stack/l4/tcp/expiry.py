@@ -76,7 +76,7 @@ def _timeout(tcb: Tcb, now: int) -> None:
         return
     if not tcb.snd_wnd and not tcb.orphan and tcb.state not in (SYN_SENT, SYN_RECEIVED):
         # The peer took its window back behind what was sent: it is there as long as it answers (RFC 9293 3.8.6).
-        if now - tcb.last_rcv_at > (tcb.user_timeout or 2 * tcb.ns.conf.tcp.rto_max) and _silent(tcb, now):
+        if _is_silent(tcb, now):
             lifecycle.abort_timeout(tcb, now)
             return
     else:
@@ -86,6 +86,8 @@ def _timeout(tcb: Tcb, now: int) -> None:
     recovery.rto(tcb, now)
 
 
-def _silent(tcb: Tcb, now: int) -> bool:
-    """Whether nothing came for as long as what stands first has been sent again and again."""
-    return bool(tcb.retransmits) and now - tcb.retrans_at > (tcb.user_timeout or 2 * tcb.ns.conf.tcp.rto_max)
+def _is_silent(tcb: Tcb, now: int) -> bool:
+    """Whether nothing came, and what stands first was sent again, for longer than anybody waits."""
+    most = tcb.user_timeout or 2 * tcb.ns.conf.tcp.rto_max
+    heard = max(tcb.last_rcv_at, tcb.info.last_ack_rcv_at if tcb.info is not None else 0)
+    return now - heard > most and bool(tcb.retransmits) and now - tcb.retrans_at > most

@@ -33,7 +33,7 @@ from vrouter.stack.l4.tcp.cc import validation
 from vrouter.stack.l4.tcp.delack import data_sent
 from vrouter.stack.l4.tcp.emit import SUPERFRAME, emit, emit_reset, segment_size
 from vrouter.stack.l4.tcp.send_queue import Data, SendQueue
-from vrouter.stack.l4.tcp.syn import answer_syn, resend_syn, send_syn, send_synack
+from vrouter.stack.l4.tcp.syn import answer_syn, retransmit_syn, send_syn, send_synack
 from vrouter.stack.l4.tcp.tcb import (
     CA_RECOVERY,
     CLOSE_WAIT,
@@ -314,7 +314,7 @@ def _defers(tcb: Tcb, size: int, now: int) -> bool:
 def retransmit(tcb: Tcb, start: int, end: int, now: int) -> bool:
     """Send the numbers `start` to `end` (excluded) again, of the SYN to the FIN; False when that cannot be now."""
     if start == tcb.iss and tcb.state in (SYN_SENT, SYN_RECEIVED):
-        return resend_syn(tcb, now)
+        return retransmit_syn(tcb, now)
     edge = tcb.snd_una + tcb.snd_wnd
     mss = segment_size(tcb)
     if end > edge:

@@ -23,6 +23,7 @@ from vrouter.stack.l4.tcp import lifecycle, output, retries
 from vrouter.stack.l4.tcp.emit import emit, segment_size
 from vrouter.stack.l4.tcp.tcb import CLOSED, FIN_WAIT_2, MS, REXMIT_NONE, REXMIT_PROBE, SYN_SENT, Tcb
 from vrouter.stack.l4.tcp.timers import RESOURCE_INTERVAL, arm_keepalive, arm_rexmit, disarm_rexmit
+from vrouter.stack.l4.tcp.timewait import TIME_WAIT_LENGTH
 from vrouter.stack.wire.tcp import ACK
 
 LEAST: Final = 200 * MS  # between two probes, and how long a cork holds
@@ -144,7 +145,7 @@ def wake_up(tcb: Tcb, stat: int, now: int) -> bool:
 def keepalive(tcb: Tcb, now: int) -> None:
     """The keep-alive timer came up (tcp_keepalive_timer)."""
     if tcb.state == FIN_WAIT_2 and tcb.orphan:
-        lifecycle.fin_wait_2_over(tcb, now)
+        lifecycle.wait_small(tcb, FIN_WAIT_2, TIME_WAIT_LENGTH, now)
         return
     sock = tcb.sock
     if not sock.keepalive or tcb.state == SYN_SENT:
@@ -154,7 +155,10 @@ def keepalive(tcb: Tcb, now: int) -> None:
     if tcb.snd_una != tcb.snd_nxt or unsent(tcb):
         arm_keepalive(tcb, now + idle)
         return
-    quiet = now - tcb.last_rcv_at
+    heard = tcb.last_rcv_at
+    if tcb.info is not None and tcb.info.last_ack_rcv_at > heard:
+        heard = tcb.info.last_ack_rcv_at
+    quiet = now - heard
     if quiet < idle:
         arm_keepalive(tcb, now + idle - quiet)
         return

@@ -19,7 +19,7 @@ from vrouter.stack.base.addresses import BITS, V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.packet import HEADROOM, LOCAL_OUT, PAD, Packet
 from vrouter.stack.l4.constants import AUTOFLOWLABEL, IP_PMTUDISC_DONT
-from vrouter.stack.l4.tcp import isn, pmtu, recovery, window
+from vrouter.stack.l4.tcp import fastopen, isn, pmtu, recovery, window
 from vrouter.stack.l4.tcp.emit import emit_syn
 from vrouter.stack.l4.tcp.send_queue import Data, SendQueue
 from vrouter.stack.l4.tcp.tcb import ECN_OK, SYN_RECEIVED, Tcb
@@ -30,8 +30,6 @@ from vrouter.stack.wire.tcp import ACK, CWR, ECE, PSH, SYN
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.request import Request
 
-_ACTIVE: Final = 1  # bits of tcp_fastopen
-_WITHOUT_COOKIE: Final = 4
 _OUT_SEGS: Final = int(Stat.TcpOutSegs)
 _ORIG_DATA: Final = int(Stat.TcpOrigDataSent)
 _RETRANS: Final = int(Stat.TcpRetransSegs)
@@ -40,15 +38,13 @@ _MAX_WINDOW: Final = 65535
 
 
 class FastOpen:
-    """What the SYN of an active open asked for (`Tcb.fastopen`): ``asked`` for a cookie or told one, as the
-    ``experiment`` (kind 254); ``data_end`` is the number behind the data that it carried (``iss + 1``: none)."""
+    """What the SYN of an active open wanted (`Tcb.fastopen`): ``asked`` for a cookie, or told one."""
 
-    __slots__ = ("asked", "cookie", "data_end", "experiment")
+    __slots__ = ("asked", "cookie")
 
-    def __init__(self) -> None:
-        self.asked = self.experiment = False
-        self.cookie: bytes | None = None
-        self.data_end = -1
+    def __init__(self, cookie: bytes | None) -> None:
+        self.cookie = cookie
+        self.asked = cookie is not None
 
 
 # -- active ----------------------------------------------------------------------------------------------------------
@@ -57,30 +53,29 @@ class FastOpen:
 def send_syn(tcb: Tcb, now: int, data: Data | None = None) -> int:
     """Send the first SYN. With `data` (b"" as well) Fast Open is wanted: how many bytes of it were queued, because the
     SYN carries them; else 0."""
+    if tcb.state == SYN_RECEIVED:
+        return _send_synack_of(tcb, now)
     conf = tcb.ns.conf.tcp
     pmtu.begin(tcb, now)
     field = window.initial_window(tcb)
-    start = tcb.iss + 1
-    if tcb.sndq is None:
-        tcb.sndq = SendQueue(start)
-    tcb.snd_una = tcb.iss
-    tcb.snd_nxt = tcb.write_seq = tcb.sndq.end
-    tcb.snd_wl1 = tcb.snd_wl2 = -1
+    start = stop = tcb.iss + 1
+    queue = tcb.sndq
+    if queue is None:
+        queue = tcb.sndq = SendQueue(start)
     flags = 0
     if conf.ecn == 1:
         flags = ECE | CWR
         tcb.ecn = ECN_OK
-    stop = start
     fast: FastOpen | None = None
-    if data is not None and conf.fastopen & _ACTIVE:
-        fast = tcb.fastopen = FastOpen()
-        stop = _carry(tcb, fast, data, now)
-        fast.data_end = stop
+    if data is not None:
+        fast = tcb.fastopen = FastOpen(fastopen.cookie_for(tcb, now))
+        if fastopen.may_send_data(tcb, now):
+            stop = _carry(tcb, data)
     area = _options(tcb, fast, now)
     if stop > start:
         flags |= PSH
         tcb.ns.stats[_ORIG_DATA] += 1
-        tcb.sndq.push(start)
+        queue.push(start)
         tcb.pushed_seq = stop
     tcb.retrans_at = now
     emit_syn(tcb, flags, field, area, stop, now)  # without a route as good as lost
@@ -92,33 +87,29 @@ def send_syn(tcb: Tcb, now: int, data: Data | None = None) -> int:
     return stop - start
 
 
-def _carry(tcb: Tcb, fast: FastOpen, data: Data, now: int) -> int:
-    """The number behind what of `data` the SYN may carry; sets what it asks for (tcp_send_syn_data)."""
-    start = tcb.iss + 1
+def _send_synack_of(tcb: Tcb, now: int) -> int:
+    """The SYN-ACK of a connection that Fast Open made; its cookie stands in the request."""
+    resend_syn(tcb, now)
+    tcb.snd_nxt = tcb.iss + 1
+    recovery.sent(tcb, tcb.iss, tcb.snd_nxt, now, False)
+    return 0
+
+
+def _carry(tcb: Tcb, data: Data) -> int:
+    """Queue what of `data` the SYN may carry; the number behind it (tcp_send_syn_data)."""
     known = tcb.tcp.metrics.find(tcb.family, tcb.peer)
-    cookie = known.cookie if known is not None else b""
-    fast.experiment = known is not None and known.try_exp == 1 and not cookie
-    if now < tcb.tcp.fastopen_paused_until:
-        return start
-    if tcb.ns.conf.tcp.fastopen & _WITHOUT_COOKIE:
-        fast.cookie = None
-    elif cookie:
-        fast.asked, fast.cookie = True, cookie
-    else:
-        fast.asked, fast.cookie = True, b""
-        return start
-    if known is not None and known.mss:
-        tcb.peer_mss = min(known.mss, tcb.adv_mss)
+    if known is not None and known.cookie_mss:
+        tcb.peer_mss = min(known.cookie_mss, tcb.adv_mss)
         pmtu.sync(tcb)
     size = data.nbytes if isinstance(data, memoryview) else len(data)
+    # Room for options that somebody on the way may add.
     size = min(size, pmtu.mss_of(tcb, tcb.pmtu) - wire.MAX_OPTIONS)
-    if size <= 0:
-        return start
-    assert tcb.sndq is not None
-    tcb.sndq.append(memoryview(data).cast("B")[:size])
-    tcb.write_seq += size
-    tcb.tcp.charge(size)
-    return start + size
+    if size > 0:
+        assert tcb.sndq is not None
+        tcb.sndq.append(memoryview(data).cast("B")[:size])
+        tcb.write_seq += size
+        tcb.tcp.charge(size)
+    return tcb.write_seq
 
 
 def _options(tcb: Tcb, fast: FastOpen | None, now: int) -> bytes:
@@ -127,24 +118,30 @@ def _options(tcb: Tcb, fast: FastOpen | None, now: int) -> bytes:
     if tcb.state == SYN_RECEIVED:
         stamp = (clock(tcb, now), tcb.ts_recent) if tcb.ts_ok else None
         wscale = tcb.rcv_wscale if tcb.wscale_ok else -1
-        return wire.syn_options(tcb.adv_mss, wscale, tcb.sack_ok, stamp)
+        req = tcb.fastopen
+        cookie, experiment = (req.fastopen, req.fastopen_experiment) if req is not None else (None, False)
+        return wire.syn_options(tcb.adv_mss, wscale, tcb.sack_ok, stamp, cookie, experiment)
     stamp = (clock(tcb, now), tcb.ts_recent) if conf.timestamps else None
     wscale = tcb.rcv_wscale if conf.window_scaling else -1
-    cookie, experiment = (fast.cookie, fast.experiment) if fast is not None and fast.asked else (None, False)
-    return wire.syn_options(tcb.adv_mss, wscale, conf.sack, stamp, cookie, experiment)
+    cookie = fast.cookie if fast is not None else None
+    return wire.syn_options(tcb.adv_mss, wscale, conf.sack, stamp, cookie)
 
 
 def resend_syn(tcb: Tcb, now: int) -> bool:
-    """Send the SYN again, or in SYN-RECEIVED the SYN-ACK; False when there is no route."""
-    conf = tcb.ns.conf.tcp
+    """Send the SYN, or in SYN-RECEIVED the SYN-ACK, without data; False when there is no route."""
     flags = 0
     if tcb.state == SYN_RECEIVED:
         flags = ACK | ECE if tcb.ecn & ECN_OK else ACK
-    elif tcb.ecn & ECN_OK and not conf.ecn_fallback:
-        flags = ECE | CWR
-    pmtu.begin(tcb, now)
-    field = min(tcb.rcv_wnd, _MAX_WINDOW)
-    if not emit_syn(tcb, flags, field, _options(tcb, None, now), tcb.iss + 1, now):
+    else:
+        pmtu.begin(tcb, now)
+        if tcb.ecn & ECN_OK and not tcb.ns.conf.tcp.ecn_fallback:
+            flags = ECE | CWR
+    return emit_syn(tcb, flags, min(tcb.rcv_wnd, _MAX_WINDOW), _options(tcb, None, now), tcb.iss + 1, now)
+
+
+def retransmit_syn(tcb: Tcb, now: int) -> bool:
+    """`resend_syn` because it was not acknowledged: counted."""
+    if not resend_syn(tcb, now):
         return False
     stats = tcb.ns.stats
     stats[_RETRANS] += 1
@@ -156,8 +153,7 @@ def resend_syn(tcb: Tcb, now: int) -> bool:
 
 def answer_syn(tcb: Tcb, now: int) -> None:
     """Both ends sent a SYN (RFC 9293 3.5, figure 8): ours again, with an ACK of the peer's. Expects SYN-RECEIVED."""
-    flags = ACK | ECE if tcb.ecn & ECN_OK else ACK
-    emit_syn(tcb, flags, min(tcb.rcv_wnd, _MAX_WINDOW), _options(tcb, None, now), tcb.iss + 1, now)
+    resend_syn(tcb, now)
 
 
 # -- passive ---------------------------------------------------------------------------------------------------------
@@ -188,9 +184,11 @@ def route_request(req: Request, now: int) -> Any:
 
 def send_synack(req: Request, now: int) -> bool:
     """Answer the SYN of a half-open connection; False when there is no route back."""
-    route = route_request(req, now)
-    if route is None:
-        return False
+    route = req.route
+    if route is None or req.retransmits:
+        route = route_request(req, now)
+        if route is None:
+            return False
     sock = req.sock
     family = req.family
     settings = sock.settings_of(family)
