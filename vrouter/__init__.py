@@ -22,11 +22,15 @@ __all__ = [
     "Router",
     "VrouterError",
     "__version__",
+    "current_netns",
+    "new_event_loop",
+    "run",
 ]
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
     from vrouter.errors import ConfigError, NotSupportedError, PrivilegeError, Problem, VrouterError
+    from vrouter.loop import current_netns, new_event_loop, run
     from vrouter.netns import Netns
 
 _HOMES: Final = {
@@ -37,6 +41,9 @@ _HOMES: Final = {
     "Problem": "vrouter.errors",
     "Router": "vrouter.appliance",
     "VrouterError": "vrouter.errors",
+    "current_netns": "vrouter.loop",
+    "new_event_loop": "vrouter.loop",
+    "run": "vrouter.loop",
 }
 
 

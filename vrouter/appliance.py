@@ -223,7 +223,7 @@ class Router:
         jobs = {key: asyncio.ensure_future(coroutine) for key, coroutine in opening.items()}
         try:
             for ns in config.netns.values():
-                self._add_netns(ns.path, ns.accept_from)
+                self._add_netns(ns.path, ns.accept_from).resolver.config = ns.resolver
             builder.links()
             for (path, name), job in jobs.items():
                 uplink = await job

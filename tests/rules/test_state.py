@@ -5,6 +5,7 @@ stand there as a table when it is spelled in capitals, annotated `Final`, and no
 """
 
 import ast
+import contextvars
 import dataclasses
 import enum
 import importlib
@@ -26,6 +27,7 @@ UNCHANGING = (
     type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType,
     types.GenericAlias, types.UnionType, typing.TypeVar, typing.ParamSpec, typing.NewType,
     msgspec.json.Encoder, msgspec.json.Decoder,
+    contextvars.ContextVar,  # the name of a place in every context; what stands there is the context's
 )  # fmt: skip
 DEFINITIONS = {"typing", "__future__", "structlog._config", "_pytest.fixtures"}
 TABLES = (dict, list, set)

@@ -7,14 +7,14 @@ found out later.
 
     reader      TOML, order of the checks, assembly
     sections    [router] and [netns.NAME]: keys, types, ranges, what a namespace can be judged by alone; and its parts:
-                devices, bridges, router_adverts, routing, routes_file, multicast
+                devices, bridges, router_adverts, routing, routes_file, multicast, resolver
     references  parents, peers, crossings, kernel names: what needs the whole file; stacking: devices on devices
     values      texts and what they mean          nexthop   is a next hop reachable; ways: how a route says so
     findings    what was found                    positions where it stands
     section     one table     draft  one namespace while it is checked     records  the result
 """
 
-from vrouter.config.reader import device_from_dict, from_dict, load, loads
+from vrouter.config.reader import device_from_dict, from_dict, load, loads, resolver_from_dict
 from vrouter.config.records import (
     BridgeConfig,
     Config,
@@ -32,6 +32,7 @@ from vrouter.config.records import (
     PeerConfig,
     PortConfig,
     ProxyConfig,
+    ResolverConfig,
     RouteConfig,
     RouterConfig,
     RuleConfig,
@@ -55,6 +56,7 @@ __all__ = [
     "PeerConfig",
     "PortConfig",
     "ProxyConfig",
+    "ResolverConfig",
     "RouteConfig",
     "RouterConfig",
     "RuleConfig",
@@ -63,4 +65,5 @@ __all__ = [
     "from_dict",
     "load",
     "loads",
+    "resolver_from_dict",
 ]

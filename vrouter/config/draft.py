@@ -11,6 +11,7 @@ from vrouter.config.records import (
     MulticastConfig,
     NetnsKind,
     NextHopConfig,
+    ResolverConfig,
     RouteConfig,
     RuleConfig,
 )
@@ -50,6 +51,7 @@ class Draft:
         self.file_tables: set[int] = set()
         self.mroutes: list[tuple[Path, MrouteConfig]] = []
         self.multicast = MulticastConfig()
+        self.resolver = ResolverConfig()
         self.crossings: list[tuple[Path, str]] = []
         self.file_crossings: list[tuple[str, int, str]] = []
 

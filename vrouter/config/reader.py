@@ -8,11 +8,11 @@ import os
 import re
 from typing import Any
 
-from vrouter.config import devices, references, sections
+from vrouter.config import devices, references, resolver, sections
 from vrouter.config.draft import Draft
 from vrouter.config.findings import Findings
 from vrouter.config.nexthop import Links
-from vrouter.config.records import Config, DeviceConfig, NetnsConfig, RouterConfig
+from vrouter.config.records import Config, DeviceConfig, NetnsConfig, ResolverConfig, RouterConfig
 from vrouter.config.section import Section
 from vrouter.errors import ConfigError, Problem
 from vrouter.stack.base.names import parent_of
@@ -66,6 +66,18 @@ def device_from_dict(netns: str, name: str, mapping: dict[str, Any]) -> DeviceCo
     return device
 
 
+def resolver_from_dict(netns: str, mapping: dict[str, Any]) -> ResolverConfig:
+    """How names are looked up in namespace `netns`, with the keys of `[netns.NETNS.resolver]`.
+
+    ConfigError when it is refused.
+    """
+    findings = Findings()
+    found = resolver.resolver(Section(findings, ("netns", netns, "resolver"), mapping))
+    if len(findings):
+        raise ConfigError(findings.problems(TEXT_NAME, None))
+    return found
+
+
 def _config(tree: dict[str, Any], filename: str, text: str | None) -> Config:
     findings = Findings()
     top = Section(findings, (), tree)
@@ -113,6 +125,7 @@ def _place(draft: Draft, drafts: dict[str, Draft], netns: dict[str, NetnsConfig]
         routes_file=draft.routes_file,
         mroutes=tuple(route for _, route in draft.mroutes),
         multicast=draft.multicast,
+        resolver=draft.resolver,
     )
 
 

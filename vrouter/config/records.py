@@ -237,6 +237,18 @@ class MulticastConfig(msgspec.Struct, frozen=True, kw_only=True):
     mdns: tuple[str, ...] = ()
 
 
+class ResolverConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[netns.NS.resolver]`. Names are in lower case and without a dot at the end; `servers` are (address, port);
+    `timeout` is in s, of each attempt."""
+
+    hosts: dict[str, tuple[Address, ...]] = {}
+    servers: tuple[tuple[str, int], ...] = ()
+    search: tuple[str, ...] = ()
+    ndots: int = 1
+    timeout: int = 5
+    attempts: int = 2
+
+
 class NetnsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`[netns.NS]`. `accept_from` holds absolute names, or "*" alone; `routes_file` is a path."""
 
@@ -252,6 +264,7 @@ class NetnsConfig(msgspec.Struct, frozen=True, kw_only=True):
     routes_file: str | None = None
     mroutes: tuple[MrouteConfig, ...] = ()
     multicast: MulticastConfig = MulticastConfig()
+    resolver: ResolverConfig = ResolverConfig()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,13 @@
 """The tables of the configuration: `[router]`, and `[netns.NAME]` with what stands in it.
 
 What can be judged within one namespace is judged here and in the modules of its parts (`devices`, `bridges`,
-`router_adverts`, `routing`, `routes_file`, `multicast`), in the file's order; what needs the other namespaces is left
-to `references`. Keys and values that belong to later versions are listed beside those that exist, and refused by name.
+`router_adverts`, `routing`, `routes_file`, `multicast`, `resolver`), in the file's order; what needs the other
+namespaces is left to `references`. Keys and values that belong to later versions are listed beside those that exist, and refused by name.
 """
 
 from typing import Any, Final
 
-from vrouter.config import devices, multicast, routing, values
+from vrouter.config import devices, multicast, resolver, routing, values
 from vrouter.config.draft import Draft, Place
 from vrouter.config.findings import Findings, Path, key_text
 from vrouter.config.records import (
@@ -40,8 +40,9 @@ NETNS_KEYS: Final = (
     "routes_file",
     "mroute",
     "multicast",
+    "resolver",
 )
-NETNS_LATER: Final = ("firewall", "share", "resolver")
+NETNS_LATER: Final = ("firewall", "share")
 INGRESS_KEYS: Final = ("dev", "vid", "protocol", "netns", "name")
 
 
@@ -99,6 +100,7 @@ def netns(findings: Findings, where: Path, name: str, value: object, given: dict
             draft.ingress.append((entry.path, tag))
     routing.read(section, draft, directory)
     multicast.read(section, draft)
+    resolver.read(section, draft)
     return draft
 
 

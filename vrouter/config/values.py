@@ -147,6 +147,13 @@ def neighbor(text: str) -> Address:
     return _address(family, address)
 
 
+def station(text: str) -> Address:
+    """The address of any station, this one included."""
+    family, address = _parse(text, text, "address")
+    _no_interface_has(family, address, text, loopback=True)
+    return _address(family, address)
+
+
 def proxied(text: str) -> IPv6Address:
     """An address to answer for."""
     found = neighbor(text)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vrouter.nsmap import absolute
+from vrouter.sockets.resolver import Resolver
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -17,11 +18,12 @@ _Result = TypeVar("_Result")
 class Ground:
     """A namespace's name, settings, and who may cross into it."""
 
-    __slots__ = ("loading", "router", "stack")
+    __slots__ = ("loading", "resolver", "router", "stack")
 
     def __init__(self, router: Router, stack: StackNetns) -> None:
         self.router = router
         self.stack = stack
+        self.resolver = Resolver()
         self.loading = False  # routes are being loaded (`routes`)
 
     def __repr__(self) -> str:

@@ -11,16 +11,19 @@ errno; what this version does not do is NotSupportedError.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vrouter import ping, sockets
-from vrouter.errors import NotSupportedError
+from vrouter import loop, ping, sockets
 from vrouter.netns.multicast import Multicast
+from vrouter.sockets.tls import start_tls
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
 
     from vrouter.records import Record
+    from vrouter.sockets.addrinfo import AddrInfo
+    from vrouter.sockets.streams import Connected
 
 _P = TypeVar("_P", bound="asyncio.BaseProtocol")
 
@@ -60,52 +63,97 @@ class Netns(Multicast):
         """Each reply as it comes: `ping.ping_results`, which see for the options and the records."""
         return ping.ping_results(self.router.driver, self.stack, dst, **options)
 
+    @property
+    def place(self) -> sockets.Place:
+        """Where its endpoints are made (`vrouter.sockets`)."""
+        return sockets.Place(self.router.driver, self.stack, self.resolver)
+
+    async def create_connection(
+        self, protocol_factory: Callable[[], _P], host: Any = None, port: Any = None, **options: Any
+    ) -> tuple[asyncio.Transport, _P]:
+        """``loop.create_connection`` in this namespace: the same arguments, results and errors, those of newer Pythons
+        included (``all_errors``)."""
+        return await sockets.create_connection(self.place, protocol_factory, host, port, **options)
+
+    async def create_server(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **options: Any
+    ) -> sockets.Server:
+        """``loop.create_server`` in this namespace: the same arguments, results and errors, those of newer Pythons
+        included (``keep_alive``, `Server.close_clients`)."""
+        return await sockets.create_server(self.place, protocol_factory, host, port, **options)
+
+    async def open_connection(
+        self, host: Any = None, port: Any = None, **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """``asyncio.open_connection`` in this namespace: the same arguments, results and errors."""
+        return await sockets.open_connection(self.place, host, port, **options)
+
+    async def start_server(
+        self, client_connected_cb: Connected, host: Any = None, port: Any = None, **options: Any
+    ) -> sockets.Server:
+        """``asyncio.start_server`` in this namespace: the same arguments, results and errors."""
+        return await sockets.start_server(self.place, client_connected_cb, host, port, **options)
+
     async def create_datagram_endpoint(
         self,
         protocol_factory: Callable[[], _P],
         local_addr: tuple[Any, ...] | None = None,
         remote_addr: tuple[Any, ...] | None = None,
-        *,
-        family: int = 0,
-        proto: int = 0,
-        flags: int = 0,
-        reuse_port: bool | None = None,
-        allow_broadcast: bool | None = None,
-        sock: Any = None,
+        **options: Any,
     ) -> tuple[sockets.DatagramTransport, _P]:
         """``loop.create_datagram_endpoint`` in this namespace: the same arguments, results and errors."""
-        return await sockets.create_datagram_endpoint(
-            self.router.driver,
-            self.stack,
-            protocol_factory,
-            local_addr,
-            remote_addr,
-            family=family,
-            proto=proto,
-            flags=flags,
-            reuse_port=reuse_port,
-            allow_broadcast=allow_broadcast,
-            sock=sock,
-        )
+        return await sockets.create_datagram_endpoint(self.place, protocol_factory, local_addr, remote_addr, **options)
 
-    def socket(self, family: int = 2, type: int = 2, proto: int = 0) -> sockets.NetnsSocket:  # noqa: A002 -- socket(2)'s word
+    async def start_tls(
+        self, transport: Any, protocol: asyncio.BaseProtocol, sslcontext: ssl.SSLContext, **options: Any
+    ) -> asyncio.Transport:
+        """``loop.start_tls`` for a connection of a namespace, on any loop."""
+        return await start_tls(self.router.driver.loop, transport, protocol, sslcontext, **options)
+
+    def socket(self, family: int = 2, type: int = 1, proto: int = 0) -> sockets.NetnsSocket:  # noqa: A002 -- socket(2)'s word
         """A BSD-style socket of this namespace whose calls never block; numbers are the kernel's."""
-        return sockets.open_socket(self.router.driver, self.stack, family, type, proto)
+        return self.place.socket(family, type, proto)
 
-    async def open_connection(self, host: str | None = None, port: int | None = None, **_: Any) -> Any:
-        """``asyncio.open_connection``: NotSupportedError, there is no TCP yet."""
-        raise NotSupportedError(sockets.NO_TCP)
+    # -- names ------------------------------------------------------------------------------------------------------
 
-    async def start_server(self, callback: Any, host: Any = None, port: int | None = None, **_: Any) -> Any:
-        """``asyncio.start_server``: NotSupportedError, there is no TCP yet."""
-        raise NotSupportedError(sockets.NO_TCP)
+    async def getaddrinfo(
+        self,
+        host: str | bytes | None,
+        port: int | str | bytes | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 -- getaddrinfo(3)'s word
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[AddrInfo]:
+        """``loop.getaddrinfo`` in this namespace, by its own resolver. socket.gaierror."""
+        return await self.place.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
 
-    async def create_connection(
-        self, protocol_factory: Any, host: str | None = None, port: int | None = None, **_: Any
-    ) -> Any:
-        """``loop.create_connection``: NotSupportedError, there is no TCP yet."""
-        raise NotSupportedError(sockets.NO_TCP)
+    async def getnameinfo(self, sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
+        """``loop.getnameinfo`` in this namespace, by its own resolver. socket.gaierror."""
+        return await self.place.getnameinfo(sockaddr, flags)
 
-    async def create_server(self, protocol_factory: Any, host: Any = None, port: int | None = None, **_: Any) -> Any:
-        """``loop.create_server``: NotSupportedError, there is no TCP yet."""
-        raise NotSupportedError(sockets.NO_TCP)
+    async def set_resolver(self, **settings: Any) -> None:
+        """How names are looked up here from now on, with the keys of ``[netns.NAME.resolver]`` of the configuration:
+        `hosts`, `servers`, `search`, `ndots`, `timeout`, `attempts`. ConfigError (a ValueError)."""
+        from vrouter.config import resolver_from_dict  # the one place that knows the keys
+
+        self.resolver.config = resolver_from_dict(self.name, settings)
+
+    # -- the scope --------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Make this the current namespace of the task (`loop`). RuntimeError on a loop that knows no scopes."""
+        loop.enter(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop.leave(self)
+
+    async def __aenter__(self) -> Self:
+        """As ``with``."""
+        loop.enter(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        loop.leave(self)

@@ -19,6 +19,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 
+from vrouter.loop import ScopedLoop
 from vrouter.testing.errors import LabError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class _VirtualSelector(selectors.DefaultSelector):
         return ready
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(ScopedLoop, asyncio.SelectorEventLoop):
     """The loop of `Lab.run`."""
 
     def __init__(self, lab: Lab) -> None:

@@ -1,13 +1,14 @@
-"""Sockets of a namespace for asyncio: datagram transports, and the BSD-style socket with the clock built in.
+"""Datagram transports of a namespace.
 
-Everything runs on the loop's thread. A send runs to completion within the call, so that no data is ever buffered here:
-what cannot be sent at once is dropped by the network, as on any IP network.
+A send runs to completion within the call, so that no data is ever buffered here: what cannot be sent at once is
+dropped by the network, as on any IP network.
 
 Expects: a `Driver` that is not closed, and the stack's namespace.
 Sets:    ``Socket.user``, whose ``ready`` the driver calls when the socket became readable or has an error.
 Next:    the protocol's callbacks, in a copy of the context in which the endpoint was made.
 
-Addresses are numeric; the zone of a link-local one is written behind it (``fe80::1%lan``) or given as the scope_id.
+The zone of a link-local address is written behind it (``fe80::1%lan``) or given as the scope_id. Names are looked up
+when the endpoint is made, by the namespace's resolver; `DatagramTransport.sendto` takes numbers.
 
 Read first: the asyncio documentation on transports and protocols; ip(7), ipv6(7), udp(7) and icmp(7) of Linux.
 """
@@ -17,21 +18,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from vrouter.errors import NotSupportedError
+from vrouter.sockets.addrinfo import numeric
+from vrouter.sockets.bsd import NetnsSocket, TransportSocket
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.names import Name
-from vrouter.stack.l4.socket import Buffer, Socket
+from vrouter.stack.l4.socket import Socket
 
 if TYPE_CHECKING:
     from vrouter.driver import Driver
-    from vrouter.stack.netns import Netns
+    from vrouter.sockets.place import Place
 
 READS: Final = 64  # datagrams that one endpoint takes before others have their turn
 MAX_DATAGRAM: Final = 65535
-NO_TCP: Final = "TCP is not supported yet"
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
@@ -39,7 +40,7 @@ _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 class DatagramTransport(asyncio.DatagramTransport):
     """A UDP socket of a namespace as an asyncio transport; `Netns.create_datagram_endpoint` makes it.
 
-    ``get_extra_info`` knows ``sockname``, ``peername``, ``netns`` (the path), ``socket`` (the stack's socket) and
+    ``get_extra_info`` knows ``sockname``, ``peername``, ``netns`` (the path), ``socket`` (a `TransportSocket`) and
     ``socket_info`` (the row of ``show sockets``, with the number of datagrams that found the buffer full).
 
     Deviations from asyncio: an address that is none raises TypeError or ValueError at the caller instead of closing the
@@ -53,6 +54,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         protocol: asyncio.BaseProtocol,
         address: Name | None,
         given: tuple[Any, ...] | None = None,
+        face: TransportSocket | None = None,
     ) -> None:
         super().__init__()
         self._driver = driver
@@ -62,6 +64,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._given = given  # the same as the program wrote it
         self._connected = bool(sock.peer)
         self._context = contextvars.copy_context()
+        self._face = face
         self._closing = False
         self._limits = (16 * 1024, 64 * 1024)
         name = sock.getsockname()
@@ -100,8 +103,12 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def ready(self, mask: int) -> None:
         """The driver's news: there is something to read, or an error."""
+        if self._face is not None:
+            self._face.bell.ready(mask)
         if not self._closing:
             self._context.run(self._read)
+            if self._face is not None:
+                self._face.bell.sync()
 
     def _read(self) -> None:
         sock, protocol = self._sock, self._datagram_protocol
@@ -125,7 +132,12 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     def _read_later(self) -> None:
         if self._sock.readable and not self._closing:
-            self._driver.loop.call_soon(self._read, context=self._context)
+            self._driver.loop.call_soon(self._read_rest, context=self._context)
+
+    def _read_rest(self) -> None:
+        self._read()
+        if self._face is not None:
+            self._face.bell.sync()
 
     def close(self) -> None:
         """Close the socket now; ``connection_lost(None)`` follows soon."""
@@ -147,6 +159,8 @@ class DatagramTransport(asyncio.DatagramTransport):
     def _lost(self, error: OSError | None) -> None:
         self._closing = True
         self._sock.user = self._sock.on_close = None
+        if self._face is not None:
+            self._face.bell.close()
         self._driver.loop.call_soon(self._protocol.connection_lost, error, context=self._context)
 
     def is_closing(self) -> bool:
@@ -160,7 +174,9 @@ class DatagramTransport(asyncio.DatagramTransport):
         if name == "netns":
             return self._sock.ns.name
         if name == "socket":
-            return self._sock
+            if self._face is None:
+                self._face = TransportSocket(self._driver, self._sock)
+            return self._face
         if name == "socket_info":
             return self._sock.record() | {"drops": self._sock.drops}
         return default
@@ -193,8 +209,7 @@ class DatagramTransport(asyncio.DatagramTransport):
 
 
 async def create_datagram_endpoint(
-    driver: Driver,
-    ns: Netns,
+    place: Place,
     protocol_factory: Callable[[], _P],
     local_addr: tuple[Any, ...] | None = None,
     remote_addr: tuple[Any, ...] | None = None,
@@ -206,10 +221,11 @@ async def create_datagram_endpoint(
     allow_broadcast: bool | None = None,
     sock: Any = None,
 ) -> tuple[DatagramTransport, _P]:
-    """``loop.create_datagram_endpoint`` in a namespace, with its arguments and errors; addresses are numeric.
+    """``loop.create_datagram_endpoint`` in a namespace, with its arguments and errors.
 
     Without `family` it is that of the addresses, and AF_INET for addresses that are empty.
     """
+    driver, ns = place.driver, place.ns
     address: Name | None = None
     if sock is not None:
         if any((local_addr, remote_addr, family, proto, flags, reuse_port, allow_broadcast)):
@@ -218,31 +234,28 @@ async def create_datagram_endpoint(
         known = isinstance(opened, Socket) and opened.ns is ns and opened.proto == c.IPPROTO_UDP and not opened.closed
         if not known:
             raise ValueError(f"An open UDP socket of namespace {ns.name!r} was expected, got {sock!r}")
+        if isinstance(sock, NetnsSocket):
+            sock.give()
     else:
         if not (local_addr or remote_addr or family):
             raise ValueError("unexpected address family")
-        family = _common_family(family, local_addr, remote_addr)
-        local, remote = _name(local_addr, family), _name(remote_addr, family)
-        opened = ns.socket(family, c.SOCK_DGRAM, proto)
-        try:
-            if reuse_port:
-                opened.setsockopt(c.SOL_SOCKET, c.SO_REUSEPORT, 1)
-            if allow_broadcast:
-                opened.setsockopt(c.SOL_SOCKET, c.SO_BROADCAST, 1)
-            if local is not None:
-                driver.call(opened.bind, local)
-            if remote is not None:
-                if not allow_broadcast:
-                    driver.call(opened.connect, remote)
-                address = cast("Name", remote)
-        except BaseException:
-            driver.call(opened.close)
-            raise
+        ways = await _ways(place, family, proto, flags, local_addr, remote_addr)
+        errors: list[OSError] = []
+        for own_family, local, remote in ways:
+            try:
+                opened = _open(place, own_family, proto, local, remote, bool(reuse_port), bool(allow_broadcast))
+                break
+            except OSError as error:
+                errors.append(error)
+        else:
+            raise errors[0]
+        address = cast("Name | None", remote)
     if address is None and opened.peer:
         address = opened.getpeername()
     try:
         protocol = protocol_factory()
-        transport = DatagramTransport(driver, opened, protocol, address, remote_addr)
+        face = sock if isinstance(sock, NetnsSocket) else None
+        transport = DatagramTransport(driver, opened, protocol, address, remote_addr, face)
     except BaseException:
         driver.call(opened.close)
         raise
@@ -258,6 +271,58 @@ async def create_datagram_endpoint(
         transport.close()
         raise
     return transport, protocol
+
+
+def _open(
+    place: Place, family: int, proto: int, local: Any, remote: Any, reuse_port: bool, allow_broadcast: bool
+) -> Socket:
+    """A UDP socket with these ends; with `allow_broadcast` it hears others than the one it sends to."""
+    driver = place.driver
+    opened = place.ns.socket(family, c.SOCK_DGRAM, proto)
+    try:
+        if reuse_port:
+            opened.setsockopt(c.SOL_SOCKET, c.SO_REUSEPORT, 1)
+        if allow_broadcast:
+            opened.setsockopt(c.SOL_SOCKET, c.SO_BROADCAST, 1)
+        if local is not None:
+            driver.call(opened.bind, local)
+        if remote is not None and not allow_broadcast:
+            driver.call(opened.connect, remote)
+    except BaseException:
+        driver.call(opened.close)
+        raise
+    return opened
+
+
+async def _ways(
+    place: Place, family: int, proto: int, flags: int, local: tuple[Any, ...] | None, remote: tuple[Any, ...] | None
+) -> list[tuple[int, Any, Any]]:
+    """(family, local, remote) for each family that both addresses have."""
+    if not (_is_named(place, local) or _is_named(place, remote)):
+        family = _common_family(family, local, remote)
+        return [(family, _name(local, family), _name(remote, family))]
+    found: list[dict[int, Any] | None] = []
+    for address in (local, remote):
+        if not address:
+            found.append(None)
+            continue
+        infos = await place.getaddrinfo(
+            address[0] or None, *address[1:2], family=family, type=c.SOCK_DGRAM, proto=proto, flags=flags
+        )
+        found.append({info[0]: info[4] for info in reversed(infos)})
+    ways = [one for one in found if one is not None]
+    families = [one for one in ways[0] if all(one in other for other in ways)]
+    if not families:
+        raise ValueError("can not get address information")
+    ends = [{} if one is None else one for one in found]
+    return [(one, ends[0].get(one), ends[1].get(one)) for one in reversed(families)]
+
+
+def _is_named(place: Place, address: Any) -> bool:
+    """Whether an address has a host that is a name."""
+    if not isinstance(address, tuple) or not address or not isinstance(address[0], str) or not address[0]:
+        return False
+    return numeric(place, address[0]) is None and "%" not in address[0] and address[0] != "<broadcast>"
 
 
 def _common_family(family: int, *addresses: tuple[Any, ...] | None) -> int:
@@ -282,128 +347,3 @@ def _name(address: tuple[Any, ...] | None, family: int) -> tuple[Any, ...] | Non
 def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-class NetnsSocket:
-    """A BSD-style socket of a namespace: the calls of Python's socket objects, with the kernel's numbers and errors.
-
-    Calls never block: what would raises BlockingIOError. ``stack`` is the stack's socket under it.
-    """
-
-    __slots__ = ("_driver", "stack")
-
-    def __init__(self, driver: Driver, sock: Socket) -> None:
-        self._driver = driver
-        self.stack = sock
-
-    def __enter__(self) -> NetnsSocket:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<NetnsSocket {self.stack!r}>"
-
-    @property
-    def family(self) -> int:
-        """AF_INET or AF_INET6."""
-        return self.stack.family
-
-    @property
-    def type(self) -> int:
-        """SOCK_DGRAM."""
-        return self.stack.type
-
-    @property
-    def proto(self) -> int:
-        """IPPROTO_UDP, IPPROTO_ICMP or IPPROTO_ICMPV6."""
-        return self.stack.proto
-
-    def bind(self, address: Name) -> None:
-        """bind(2)."""
-        self._driver.call(self.stack.bind, address)
-
-    def connect(self, address: Name | None) -> None:
-        """connect(2); None dissolves the association."""
-        self._driver.call(self.stack.connect, address)
-
-    def connect_ex(self, address: Name | None) -> int:
-        """connect(2) with the errno as the result."""
-        return self._driver.call(self.stack.connect_ex, address)
-
-    def send(self, data: Buffer, flags: int = 0) -> int:
-        """send(2)."""
-        return self._driver.call(self.stack.send, data, flags)
-
-    def sendto(self, data: Buffer, *where: Any) -> int:
-        """sendto(2): ``sendto(data, address)`` or ``sendto(data, flags, address)``."""
-        return self._driver.call(self.stack.sendto, data, *where)
-
-    def sendmsg(
-        self,
-        buffers: Iterable[Buffer],
-        ancdata: Iterable[tuple[int, int, Buffer]] = (),
-        flags: int = 0,
-        address: Name | None = None,
-    ) -> int:
-        """sendmsg(2)."""
-        return self._driver.call(self.stack.sendmsg, buffers, ancdata, flags, address)
-
-    def recv(self, bufsize: int, flags: int = 0) -> bytes:
-        """recv(2)."""
-        return self._driver.call(self.stack.recv, bufsize, flags)
-
-    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, Name]:
-        """recvfrom(2)."""
-        return self._driver.call(self.stack.recvfrom, bufsize, flags)
-
-    def recvmsg(
-        self, bufsize: int, ancbufsize: int = 0, flags: int = 0
-    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Name]:
-        """recvmsg(2)."""
-        return self._driver.call(self.stack.recvmsg, bufsize, ancbufsize, flags)
-
-    def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> int:
-        """recv(2) into a buffer."""
-        return self._driver.call(self.stack.recv_into, buffer, nbytes, flags)
-
-    def recvfrom_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> tuple[int, Name]:
-        """recvfrom(2) into a buffer."""
-        return self._driver.call(self.stack.recvfrom_into, buffer, nbytes, flags)
-
-    def getsockname(self) -> Name:
-        """getsockname(2)."""
-        return self.stack.getsockname()
-
-    def getpeername(self) -> Name:
-        """getpeername(2)."""
-        return self.stack.getpeername()
-
-    def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
-        """getsockopt(2)."""
-        return self.stack.getsockopt(level, option, buflen)
-
-    def setsockopt(self, level: int, option: int, value: int | Buffer) -> None:
-        """setsockopt(2)."""
-        self._driver.call(self.stack.setsockopt, level, option, value)
-
-    def shutdown(self, how: int) -> None:
-        """shutdown(2)."""
-        self._driver.call(self.stack.shutdown, how)
-
-    def setblocking(self, flag: bool) -> None:
-        """Accepted for programs that call it; no call ever blocks, so True is ValueError."""
-        if flag:
-            raise ValueError("sockets of a namespace never block")
-
-    def close(self) -> None:
-        """close(2); again does nothing."""
-        self._driver.call(self.stack.close)
-
-
-def open_socket(driver: Driver, ns: Netns, family: int, kind: int, proto: int) -> NetnsSocket:
-    """socket(2) in a namespace. NotSupportedError for what this version has not, else OSError."""
-    if family in (c.AF_INET, c.AF_INET6) and kind & 0xF == c.SOCK_STREAM:
-        raise NotSupportedError(NO_TCP)
-    return NetnsSocket(driver, ns.socket(family, kind, proto))
