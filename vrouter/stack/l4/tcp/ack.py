@@ -23,6 +23,7 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4.tcp import (
     loss,
     pmtu,
+    probe,
     prr,
     rack,
     rate,
@@ -90,6 +91,7 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
     tcb.probes = 0
     if sent is None:
         tcb.snd_una = ack
+        probe.ack_received(tcb, now)
         return 0
     marks = 0
     window = seg.window
@@ -127,6 +129,7 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
             _release(tcb, una, ack)
         if marks & DSACKED:
             loss.alert(tcb, sent, una, 0, marks, tsecr, now)
+        probe.ack_received(tcb, now)
         return 0
 
     # -- what is acknowledged ------------------------------------------------------------------------------------------
