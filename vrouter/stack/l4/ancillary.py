@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vrouter.stack.base.packet import Packet
     from vrouter.stack.device import Device
+    from vrouter.stack.l4.datagram import DatagramSocket
     from vrouter.stack.l4.socket import Socket
 
 Ancillary: TypeAlias = list[tuple[int, int, bytes]]
@@ -149,7 +150,7 @@ class Outgoing:
                 raise os_error(errno.EINVAL)
 
 
-def received(sock: Socket, pkt: Packet) -> Ancillary:
+def received(sock: DatagramSocket, pkt: Packet) -> Ancillary:
     """The control messages that the socket's options ask for, in Linux's order."""
     family, messages = pkt.family, []
     options = sock.settings_of(family).options

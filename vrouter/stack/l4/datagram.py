@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from vrouter.stack.base.addresses import V6, is_multicast6
+from vrouter.stack.base.addresses import V6
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.ancillary import Ancillary, QueuedError, extended_error, fit, path_news, received
@@ -27,7 +27,6 @@ from vrouter.stack.l4.socket import Buffer, Socket
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
-    from vrouter.stack.device import Device
     from vrouter.stack.l4.demux import DatagramTable
     from vrouter.stack.netns import Netns
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.datagram import DatagramSocket
+from vrouter.stack.l4.tcp.socket import TcpSocket
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.demux import DatagramTable
@@ -27,8 +28,6 @@ def open_socket(ns: Netns, family: int, kind: int, proto: int) -> Socket:
     if kind == c.SOCK_STREAM:
         if proto not in (0, c.IPPROTO_TCP):
             raise os_error(errno.EPROTONOSUPPORT)
-        from vrouter.stack.l4.tcp.socket import TcpSocket  # until then a namespace has no TCP
-
         sock: Socket = TcpSocket(ns, family, ns.tcp if family == c.AF_INET else ns.tcp6)
     elif kind == c.SOCK_DGRAM:
         sock = DatagramSocket(ns, family, _datagram_table(ns, family, proto))

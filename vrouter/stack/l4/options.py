@@ -33,6 +33,10 @@ _INT_MIN: Final = -(2**31)
 _INT_MAX: Final = 2**31 - 1
 _IFNAMSIZ: Final = 16
 _INDEX: Final = Struct("!I")
+_TIMEVAL: Final = Struct("=qq")
+_LONG_TIME: Final = 2**32  # seconds
+# Which of `Socket.timeouts` is meant; both numbers of each have the same structure where a long has 64 bits.
+_TIMEOUTS: Final = {c.SO_RCVTIMEO: 0, c.SO_SNDTIMEO: 1, c.SO_RCVTIMEO_NEW: 0, c.SO_SNDTIMEO_NEW: 1}
 
 # Options that are a bit of Socket.options, and of Settings.options of the level's family.
 SWITCHES: Final[dict[tuple[int, int], int]] = {
@@ -116,6 +120,8 @@ def set_option(sock: Socket, level: int, option: int, value: int | bytes | bytea
     key = level, option
     if key == _BIND_TO_DEVICE:
         return _bind_to_device(sock, data)
+    if level == c.SOL_SOCKET and option in _TIMEOUTS:
+        return _set_timeout(sock, _TIMEOUTS[option], data)
     if key in group_options.STRUCTURES:
         return group_options.set_group(sock, _FAMILIES[level], option, data)
     if len(data) >= 4:
@@ -182,6 +188,22 @@ def _set_socket(sock: Socket, option: int, number: int) -> None:
         raise os_error(errno.ENOPROTOOPT)
 
 
+def _set_timeout(sock: Socket, which: int, data: bytes) -> None:
+    """SO_RCVTIMEO, SO_SNDTIMEO: a ``timeval``; 0 is no limit, and less than that is as good as none."""
+    if len(data) < _TIMEVAL.size:
+        raise os_error(errno.EINVAL)
+    seconds, microseconds = _TIMEVAL.unpack_from(data)
+    if not 0 <= microseconds < 1_000_000:
+        raise os_error(errno.EDOM)
+    timeouts = list(sock.timeouts)
+    timeouts[which] = max(0, min(seconds, _LONG_TIME) * 1_000_000_000 + microseconds * 1000)
+    sock.timeouts = timeouts[0], timeouts[1]
+
+
+def _timeval(timeout: int) -> bytes:
+    return _TIMEVAL.pack(timeout // 1_000_000_000, timeout % 1_000_000_000 // 1000)
+
+
 def _clamp(number: int, limit: int) -> int:
     """Linux reads the size as unsigned, so a negative one is as large as can be."""
     return limit if number < 0 else min(number, limit)
@@ -208,9 +230,13 @@ def _unicast_by(sock: Socket, family: int, ifindex: int) -> None:
 
 def get_option(sock: Socket, level: int, option: int, buflen: int) -> int | bytes:
     """getsockopt(2): an int when `buflen` is 0, else at most `buflen` bytes of the C value."""
-    own = sock.get_own_option(level, option, buflen)
+    own = sock.get_own_option(level, option)
+    if own is None and level == c.SOL_SOCKET and option in _TIMEOUTS:
+        own = _timeval(sock.timeouts[_TIMEOUTS[option]])
     if own is not None:
-        return own if isinstance(own, bytes) or not buflen else (own & 0xFFFFFFFF).to_bytes(4, "little")[:buflen]
+        if not isinstance(own, bytes):
+            return own if not buflen else (own & 0xFFFFFFFF).to_bytes(4, "little")[:buflen]
+        return own[:buflen] if buflen else int.from_bytes(own[:4], "little", signed=True)
     if not _knows(sock, level):
         raise os_error(errno.EOPNOTSUPP if sock.family == c.AF_INET else errno.ENOPROTOOPT)
     key = level, option
@@ -254,6 +280,8 @@ def _get_socket(sock: Socket, option: int) -> int:
         return sock.family
     if option == c.SO_ACCEPTCONN:
         return 0
+    if option == c.SO_SNDLOWAT:
+        return 1
     if option == c.SO_MARK:
         return sock.mark
     if option == c.SO_PRIORITY:

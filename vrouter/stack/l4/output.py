@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vrouter.stack.device import Device
+    from vrouter.stack.l4.datagram import DatagramSocket
     from vrouter.stack.l4.endpoint import Endpoint
     from vrouter.stack.l4.settings import Settings
-    from vrouter.stack.l4.datagram import DatagramSocket
 
 _REFUSED_FLAGS: Final = c.MSG_OOB | c.MSG_MORE | c.MSG_DONTROUTE
 _BROADCAST: Final = 3  # the route's type, RTN_BROADCAST

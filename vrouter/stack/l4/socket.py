@@ -19,7 +19,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
-from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.ancillary import Ancillary
 from vrouter.stack.l4.constants import ERROR
 from vrouter.stack.l4.endpoint import Endpoint
@@ -67,7 +66,8 @@ class Socket(Endpoint):
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""
-        return f"<{type(self).__name__} {self.table.name} {self._text(self.local)}:{self.port} of {self.ns.name}{state}>"
+        name = f"{self.table.name} {self._text(self.local)}:{self.port}"
+        return f"<{type(self).__name__} {name} of {self.ns.name}{state}>"
 
     @property
     def proto(self) -> int:
@@ -194,7 +194,7 @@ class Socket(Endpoint):
         """Set an option that only its protocol has; whether there is one."""
         return False
 
-    def get_own_option(self, level: int, option: int, buflen: int) -> int | bytes | None:
+    def get_own_option(self, level: int, option: int) -> int | bytes | None:
         """An option that only its protocol has, an int or bytes of the C value; None when there is none."""
         return None
 

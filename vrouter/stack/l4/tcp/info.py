@@ -10,7 +10,9 @@ ms there, windows and what is in flight segments: what is kept in bytes is divid
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from vrouter.stack.l4.tcp.tcb import CLOSED, ECN_OK, ECN_SEEN, INFINITE_SSTHRESH, LISTEN, MS, SECOND
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.socket import TcpSocket
@@ -84,3 +86,183 @@ def counts(tcb: Tcb) -> Counts:
     if found is None:
         found = tcb.info = Counts()
     return found
+
+
+_STRUCT: Final = Struct("=8B24I4Q6IQ3Q2I2Q6I2HI")
+_NAMES: Final = (
+    "tcpi_state", "tcpi_ca_state", "tcpi_retransmits", "tcpi_probes", "tcpi_backoff", "tcpi_options", "tcpi_wscale",
+    "tcpi_flags", "tcpi_rto", "tcpi_ato", "tcpi_snd_mss", "tcpi_rcv_mss", "tcpi_unacked", "tcpi_sacked", "tcpi_lost",
+    "tcpi_retrans", "tcpi_fackets", "tcpi_last_data_sent", "tcpi_last_ack_sent", "tcpi_last_data_recv",
+    "tcpi_last_ack_recv", "tcpi_pmtu", "tcpi_rcv_ssthresh", "tcpi_rtt", "tcpi_rttvar", "tcpi_snd_ssthresh",
+    "tcpi_snd_cwnd", "tcpi_advmss", "tcpi_reordering", "tcpi_rcv_rtt", "tcpi_rcv_space", "tcpi_total_retrans",
+    "tcpi_pacing_rate", "tcpi_max_pacing_rate", "tcpi_bytes_acked", "tcpi_bytes_received", "tcpi_segs_out",
+    "tcpi_segs_in", "tcpi_notsent_bytes", "tcpi_min_rtt", "tcpi_data_segs_in", "tcpi_data_segs_out",
+    "tcpi_delivery_rate", "tcpi_busy_time", "tcpi_rwnd_limited", "tcpi_sndbuf_limited", "tcpi_delivered",
+    "tcpi_delivered_ce", "tcpi_bytes_sent", "tcpi_bytes_retrans", "tcpi_dsack_dups", "tcpi_reord_seen",
+    "tcpi_rcv_ooopack", "tcpi_snd_wnd", "tcpi_rcv_wnd", "tcpi_rehash", "tcpi_total_rto",
+    "tcpi_total_rto_recoveries", "tcpi_total_rto_time",
+)  # fmt: skip
+
+# Bits of ``tcpi_options``.
+_TIMESTAMPS: Final = 1
+_SACK: Final = 2
+_WSCALE: Final = 4
+_ECN: Final = 8
+_ECN_SEEN: Final = 16
+_SYN_DATA: Final = 32
+
+_UNKNOWN32: Final = 0xFFFFFFFF
+_UNLIMITED: Final = 0xFFFFFFFFFFFFFFFF
+_US: Final = 1_000
+
+
+def segments(size: int, mss: int) -> int:
+    """How many segments make so many bytes."""
+    return -(-size // mss) if size > 0 else 0
+
+
+def minimum_rtt(tcb: Tcb) -> int:
+    """In µs; Linux's word for none is as large as can be."""
+    return _UNKNOWN32 if tcb.min_rtt is None else tcb.min_rtt.value // _US
+
+
+def delivery_rate(tcb: Tcb) -> int:
+    """The last one that was measured, in bytes a second; 0: none."""
+    return tcb.rate_delivered * SECOND // tcb.rate_interval if tcb.rate_interval > 0 else 0
+
+
+def acked_bytes(tcb: Tcb) -> int:
+    """How many bytes of data the peer has acknowledged."""
+    end = tcb.snd_una if tcb.fin_seq < 0 else min(tcb.snd_una, tcb.fin_seq)
+    return max(0, end - tcb.iss - 1) if tcb.iss >= 0 else 0
+
+
+def received_bytes(tcb: Tcb) -> int:
+    """How many bytes of data have come in order."""
+    return max(0, tcb.rcv_nxt - tcb.irs - 1 - tcb.fin_rcvd) if tcb.irs >= 0 else 0
+
+
+def _pacing_rate(tcb: Tcb) -> int:
+    return tcb.pacing_rate or (0 if tcb.cc is None else tcb.cc.pacing_rate(tcb)) or _UNLIMITED
+
+
+def _options(tcb: Tcb) -> int:
+    return (
+        (_TIMESTAMPS if tcb.ts_ok else 0)
+        | (_SACK if tcb.sack_ok else 0)
+        | (_WSCALE if tcb.wscale_ok else 0)
+        | (_ECN if tcb.ecn & ECN_OK else 0)
+        | (_ECN_SEEN if tcb.ecn & ECN_SEEN else 0)
+        | (_SYN_DATA if False else 0)
+    )
+
+
+def _ms_since(at: int, now: int) -> int:
+    return max(0, now - at) // MS if at > 0 else 0
+
+
+def _values(sock: TcpSocket, now: int) -> tuple[int, ...]:
+    """All fields in their order, as tcp_get_info fills them in; the two that are made of bit fields are one each."""
+    tcb = sock.tcb
+    if sock.listening:
+        found = [0] * len(_NAMES)
+        found[0] = LISTEN
+        found[_UNACKED], found[_SACKED] = len(sock.queue or ()), sock.backlog
+        return tuple(found)
+    if tcb is None:
+        found = [0] * len(_NAMES)
+        found[0] = CLOSED
+        return tuple(found)
+    mss = tcb.mss or 1
+    sent, counted = tcb.sent, tcb.info or _NOTHING
+    ssthresh = tcb.ssthresh if tcb.ssthresh == INFINITE_SSTHRESH else tcb.ssthresh // mss
+    data = max(0, tcb.snd_nxt - tcb.iss - 1) if tcb.iss >= 0 else 0
+    limited = [counted.limited_for(kind, now) // _US for kind in (BUSY, RWND_LIMITED, SNDBUF_LIMITED)]
+    return (
+        tcb.state,
+        tcb.ca_state,
+        min(tcb.retransmits, 255),
+        min(tcb.probes, 255),
+        min(tcb.backoff, 255),
+        _options(tcb),
+        tcb.snd_wscale & 15 | (tcb.rcv_wscale & 15) << 4 if tcb.wscale_ok else 0,
+        int(tcb.rate_app_limited),
+        tcb.rto // _US,
+        tcb.ato // _US,
+        tcb.mss,
+        tcb.rcv_mss,
+        segments(tcb.snd_nxt - tcb.snd_una, mss),
+        0 if sent is None else segments(sent.sacked, mss),
+        0 if sent is None else segments(sent.lost, mss),
+        0 if sent is None else segments(sent.retrans, mss),
+        0,
+        _ms_since(tcb.last_sent_at, now),
+        0,
+        _ms_since(tcb.last_rcv_at, now),
+        _ms_since(counted.last_ack_rcv_at, now),
+        tcb.pmtu,
+        tcb.rcv_ssthresh,
+        tcb.srtt // _US,
+        tcb.mdev // _US,
+        ssthresh,
+        max(1, tcb.cwnd // mss) if tcb.cwnd else 0,
+        tcb.adv_mss,
+        tcb.reordering,
+        tcb.rcv_rtt // _US,
+        tcb.space,
+        tcb.total_retrans,
+        _pacing_rate(tcb),
+        tcb.pacing_max or _UNLIMITED,
+        acked_bytes(tcb),
+        received_bytes(tcb),
+        counted.segs_out,
+        counted.segs_in,
+        max(0, tcb.write_seq - tcb.snd_nxt),
+        minimum_rtt(tcb),
+        counted.data_segs_in,
+        counted.data_segs_out,
+        delivery_rate(tcb),
+        *limited,
+        segments(tcb.delivered, mss),
+        segments(tcb.delivered_ce, mss),
+        data + counted.bytes_retrans,
+        counted.bytes_retrans,
+        counted.dsack_dups,
+        counted.reord_seen,
+        counted.rcv_ooopack,
+        tcb.snd_wnd,
+        tcb.rcv_wnd,
+        counted.rehash,
+        min(counted.total_rto, 65535),
+        min(counted.total_rto_recoveries, 65535),
+        counted.total_rto_time // MS,
+    )
+
+
+def pack(sock: TcpSocket, now: int) -> bytes:
+    """``struct tcp_info``; whoever asks for less gets its beginning."""
+    values = _values(sock, now)
+    return _STRUCT.pack(*(value & limit for value, limit in zip(values, _LIMITS, strict=True)))
+
+
+def of_socket(sock: TcpSocket, now: int) -> dict[str, int]:
+    """The same under the names that Linux gives them."""
+    found = dict(zip(_NAMES, _values(sock, now), strict=True))
+    wscale, flags = found.pop("tcpi_wscale"), found.pop("tcpi_flags")
+    found["tcpi_snd_wscale"], found["tcpi_rcv_wscale"] = wscale & 15, wscale >> 4
+    found["tcpi_delivery_rate_app_limited"], found["tcpi_fastopen_client_fail"] = flags & 1, flags >> 1
+    return found
+
+
+def mapping(tcb: Tcb, now: int | None = None) -> dict[str, int]:
+    """The same of a connection, at the stack's time unless `now` is given."""
+    return of_socket(tcb.sock, tcb.ns.stack.now if now is None else now)
+
+
+_NOTHING: Final = Counts()  # never written
+_LIMITS: Final = (
+    *(0xFF,) * 8, *(_UNKNOWN32,) * 24, *(_UNLIMITED,) * 4, *(_UNKNOWN32,) * 6, *(_UNLIMITED,) * 4,
+    *(_UNKNOWN32,) * 2, *(_UNLIMITED,) * 2, *(_UNKNOWN32,) * 6, 0xFFFF, 0xFFFF, _UNKNOWN32,
+)  # fmt: skip
+_UNACKED: Final = _NAMES.index("tcpi_unacked")
+_SACKED: Final = _NAMES.index("tcpi_sacked")

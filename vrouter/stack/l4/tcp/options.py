@@ -1,10 +1,10 @@
 """Socket options that only streams have, at SOL_TCP and at SOL_SOCKET, with Linux's bounds and errors.
 
-Most are a number that the socket keeps until it has a connection, and for those that come of it (`NUMBERS`); some act at
-once (`_ACTIONS`). Times are seconds there, but for TCP_USER_TIMEOUT, which is ms; inside they are ns.
+Most are a number that the socket keeps until it has a connection, and for those that come of it (`NUMBERS`); some act
+at once (`_ACTIONS`). Times are seconds there, but for TCP_USER_TIMEOUT, which is ms; inside they are ns.
 
-Deviations: SO_OOBINLINE is always on (RFC 6093 3.2). TCP_REPAIR, TCP_MD5SIG, TCP_ULP, TCP_ZEROCOPY_RECEIVE and
-TCP_SAVE_SYN are not there (ENOPROTOOPT).
+Deviations: SO_OOBINLINE is always on (RFC 6093 3.2). TCP_REPAIR, TCP_MD5SIG, TCP_ULP, TCP_ZEROCOPY_RECEIVE,
+TCP_SAVE_SYN and TCP_FASTOPEN_KEY (but ``net.ipv4.tcp_fastopen_key``) are not there (ENOPROTOOPT).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.tcp import delack, info, output, timers
-from vrouter.stack.l4.tcp.cc.base import BY_NAME
+from vrouter.stack.l4.tcp.cc import BY_NAME
 from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, CLOSED, ESTABLISHED, FIRST_MSS, LISTEN, MS, SECOND
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 INT: Final = Struct("=i")
 LINGER: Final = Struct("=ii")
 ULONG: Final = Struct("=Q")
+_BBR_INFO: Final = Struct("=5I")
 NAME_LEN: Final = 16
 UNLIMITED: Final = 2**64 - 1
 _NO_LIMIT32: Final = 2**32 - 1
@@ -76,9 +77,6 @@ def set_stream_option(sock: TcpSocket, level: int, option: int, data: bytes, now
         return False
     if option == c.TCP_CONGESTION:
         _set_congestion(sock, data, now)
-        return True
-    if option == c.TCP_FASTOPEN_KEY:
-        _set_fastopen_key(sock, data)
         return True
     if len(data) < 4:
         raise os_error(errno.EINVAL)
@@ -170,12 +168,6 @@ def _set_congestion(sock: TcpSocket, data: bytes, now: int) -> None:
     if tcb is not None and sock.state not in _STILL and tcb.cc is not chosen:
         tcb.cc = chosen
         chosen.begin(tcb, now)
-
-
-def _set_fastopen_key(sock: TcpSocket, data: bytes) -> None:
-    if len(data) not in (16, 32):
-        raise os_error(errno.EINVAL)
-    sock.fastopen_key = data
 
 
 def _set_nodelay(sock: TcpSocket, number: int, now: int) -> None:
@@ -303,7 +295,7 @@ def retransmission_seconds(count: int) -> int:
 # -- getsockopt(2) ----------------------------------------------------------------------------------------------------
 
 
-def get_stream_option(sock: TcpSocket, level: int, option: int, buflen: int) -> int | bytes | None:
+def get_stream_option(sock: TcpSocket, level: int, option: int) -> int | bytes | None:
     """An option's value, an int or the bytes of the C value; None when it is none of these."""
     reader = _READERS.get((level, option))
     if reader is not None:
@@ -372,8 +364,13 @@ def _tcp_info(sock: TcpSocket) -> bytes:
 
 
 def _cc_info(sock: TcpSocket) -> bytes:
+    """Linux has a structure for BBR's model, and none for CUBIC and Reno."""
     tcb = sock.tcb
-    return b"" if tcb is None or tcb.cc is None else tcb.cc.info(tcb)
+    if tcb is None or tcb.cc is None or tcb.cc.name != "bbr":
+        return b""
+    model = tcb.cc.info(tcb)
+    rate, rtt = model["bw"], model["min_rtt_ns"] // 1000
+    return _BBR_INFO.pack(rate & _NO_LIMIT32, rate >> 32, rtt, model["pacing_gain"], model["cwnd_gain"])
 
 
 def _signed(number: int) -> int:
@@ -400,7 +397,6 @@ _READERS: Final[dict[tuple[int, int], Callable[[TcpSocket], int | bytes]]] = {
     (c.SOL_TCP, c.TCP_FASTOPEN): lambda sock: sock.fastopen_qlen,
     (c.SOL_TCP, c.TCP_FASTOPEN_CONNECT): lambda sock: int(sock.fastopen_connect),
     (c.SOL_TCP, c.TCP_FASTOPEN_NO_COOKIE): lambda sock: int(sock.fastopen_no_cookie),
-    (c.SOL_TCP, c.TCP_FASTOPEN_KEY): lambda sock: sock.fastopen_key,
     (c.SOL_TCP, c.TCP_TIMESTAMP): _timestamp,
     (c.SOL_TCP, c.TCP_NOTSENT_LOWAT): lambda sock: _signed(sock.notsent_lowat),
 }
