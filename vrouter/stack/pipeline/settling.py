@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.base.addresses import scoped
+from vrouter.stack.base.addresses import V4, scoped
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l3.icmp import believes_redirect
@@ -65,7 +65,7 @@ class Settling(Outward):
                         self.drop(ns, pkt, DropReason.IP_OUTNOROUTES)
                         continue
                     route = decision[0]
-                if flow_label >= 0:
+                if flow_label >= 0 and pkt.family != V4:
                     tos |= (flow_label or NO_FLOW) << 8
                 ip.codec.push(ip, pkt, ip.default_ttl(route.dev) if ttl < 0 else ttl, tos, dont_fragment, b"")
                 self.output(ns, ip, pkt, route, now)
