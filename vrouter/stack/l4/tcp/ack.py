@@ -69,8 +69,6 @@ _OLD: Final = int(DropReason.TCP_OLD_ACK)
 _DSACK_RECV: Final = int(Stat.TcpDSACKRecv)
 _DSACK_OFO_RECV: Final = int(Stat.TcpDSACKOfoRecv)
 _DELIVERED_CE: Final = int(Stat.TcpDeliveredCE)
-_PURE_ACKS: Final = int(Stat.TcpPureAcks)
-_HP_ACKS: Final = int(Stat.TcpHPAcks)
 
 
 def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, int]], now: int) -> int:

@@ -174,7 +174,7 @@ class Scoreboard:
             else:
                 cut = one.origin - (one.origin - left) // one.mss * one.mss  # where the next segment begins
                 if cut < one.end:
-                    if cut >= right:
+                    if right < one.end and one.origin + (right - one.origin) // one.mss * one.mss <= cut:
                         return found
                     self._split(at, cut)
             at += 1
