@@ -35,7 +35,7 @@ from vrouter.stack.l4.tcp import (
     transitions,
     window,
 )
-from vrouter.stack.l4.tcp.cc.base import BY_NAME
+from vrouter.stack.l4.tcp.cc import BY_NAME
 from vrouter.stack.l4.tcp.tcb import (
     CLOSE_WAIT,
     CLOSED,
@@ -47,6 +47,7 @@ from vrouter.stack.l4.tcp.tcb import (
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
+    TIME_WAIT_LENGTH,
     Tcb,
 )
 
@@ -142,19 +143,27 @@ def _take_known(tcb: Tcb) -> None:
     tcb.reordering = tcb.ns.conf.tcp.reordering
 
 
-def established(tcb: Tcb, now: int) -> None:
-    """The handshake is over (call after the move to ESTABLISHED, and when all that it told is set): congestion control
-    begins with what is known of the peer, and the program is told (tcp_init_transfer)."""
-    if fastopen.is_passive(tcb):
-        fastopen.settled(tcb, False, now)
+def begin_transfer(tcb: Tcb, now: int) -> None:
+    """Data may flow: congestion control begins, with what is known of the peer (tcp_init_transfer)."""
     pmtu.sync(tcb)
     metrics.begin(tcb)
     if tcb.cc is None:
         tcb.cc = BY_NAME[tcb.sock.congestion or tcb.ns.conf.tcp.congestion_control]
         if tcb.total_retrans > 1:
-            tcb.cwnd = tcb.mss  # RFC 5681 3.1, relaxed by one (Linux)
+            tcb.cwnd = tcb.mss  # RFC 5681 3.1, relaxed by one retransmission (Linux)
         tcb.cc.begin(tcb, now)
     window.begin(tcb, now)
+
+
+def established(tcb: Tcb, now: int) -> None:
+    """The handshake is over: the program is told. Call after the move to ESTABLISHED, and when all that the handshake
+    told is set."""
+    if fastopen.is_passive(tcb):
+        fastopen.settled(tcb, False, now)
+    if tcb.cc is None:
+        begin_transfer(tcb, now)
+    if tcb.sock.keepalive:
+        timers.arm_keepalive(tcb, now + (tcb.sock.keepidle or tcb.ns.conf.tcp.keepalive_time))
     tcb.sock.wake(WRITE)
 
 
@@ -228,8 +237,8 @@ def fin_wait_2(tcb: Tcb, now: int) -> None:
         done(tcb)
         return
     stays = max(linger or tcb.ns.conf.tcp.fin_timeout, tcb.rto)
-    if stays > timewait.TIME_WAIT_LENGTH:
-        timers.arm_keepalive(tcb, now + stays - timewait.TIME_WAIT_LENGTH)
+    if stays > TIME_WAIT_LENGTH:
+        timers.arm_keepalive(tcb, now + stays - TIME_WAIT_LENGTH)
     else:
         wait_small(tcb, FIN_WAIT_2, stays, now)
 
@@ -245,7 +254,7 @@ def wait_small(tcb: Tcb, state: int, stays: int, now: int) -> None:
 
 def to_time_wait(tcb: Tcb, now: int) -> None:
     """TIME-WAIT (RFC 9293 3.6.1; call after the move to it, and after the ACK of the peer's FIN is queued)."""
-    wait_small(tcb, TIME_WAIT, timewait.TIME_WAIT_LENGTH, now)
+    wait_small(tcb, TIME_WAIT, TIME_WAIT_LENGTH, now)
 
 
 # -- ends at once ------------------------------------------------------------------------------------------------------

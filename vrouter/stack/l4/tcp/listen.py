@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from vrouter.stack.base.addresses import V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
-from vrouter.stack.l4.tcp import cookies, fastopen, isn, output, pmtu, request, reset, window
+from vrouter.stack.l4.tcp import cookies, fastopen_server, isn, output, pmtu, request, reset, window
 from vrouter.stack.l4.tcp.seq import FIRST, MASK
 from vrouter.stack.l4.tcp.tcb import ECN_OK
 from vrouter.stack.wire.tcp import ACK, FIN, PROTO, RST, SYN
@@ -70,7 +70,7 @@ def listen_arrives(sock: TcpSocket, seg: Segment, now: int, first: int = -1) -> 
         return _TCP_RESET
     table = ns.tcp if seg.pkt.family == V4 else ns.tcp6
     if flags & ACK:
-        if not flags & SYN and sock.half_open is not None:
+        if not flags & SYN:
             req = _of_cookie(sock, table, seg, now)
             if req is not None:
                 if request.is_full(sock):
@@ -91,7 +91,7 @@ def _syn(sock: TcpSocket, table: TcpTable, seg: Segment, now: int, first: int) -
     """A connection is wanted."""
     ns = sock.ns
     conf = ns.conf.tcp
-    half_open: HalfOpen | None = sock.half_open
+    half_open = sock.half_open
     if half_open is None:
         half_open = sock.half_open = HalfOpen()
     count = len(half_open.requests)
@@ -115,7 +115,7 @@ def _syn(sock: TcpSocket, table: TcpTable, seg: Segment, now: int, first: int) -
         return 0
     req.iss = first if first >= 0 else isn.initial_sequence(req.tcp, *req.ends, now)
     if seg.fastopen is not None or seg.end > seg.data:
-        if fastopen.open_at_once(req, seg, now):
+        if fastopen_server.open_at_once(req, seg, now):
             return 0
     request.enter(req, now)
     output.send_synack(req, now)
@@ -177,8 +177,8 @@ def _of_cookie(sock: TcpSocket, table: TcpTable, seg: Segment, now: int) -> Requ
     """The request that an ACK brings back, when it acknowledges a cookie of ours (cookie_v4_check)."""
     ns = sock.ns
     conf = ns.conf.tcp
-    half_open: HalfOpen = sock.half_open
-    if not conf.syncookies or now - half_open.overflow_at >= cookies.VALID:
+    half_open = sock.half_open
+    if half_open is None or not conf.syncookies or now - half_open.overflow_at >= cookies.VALID:
         return None
     pkt, tcp = seg.pkt, ns.tcp_state
     ends = pkt.dst, seg.dport, pkt.src, seg.sport

@@ -18,8 +18,10 @@ Key: TypeAlias = "tuple[int, int]"  # family, address
 
 
 class PeerMetrics:
-    """One peer. ``rtt`` is in ns, ``reordering`` in segments, 0: not known; ``cookie`` is of Fast Open, with the MSS
-    that the peer told beside it; ``loss`` counts SYNs with data in a row that were lost, the last at ``loss_at`` (ns).
+    """One peer. ``rtt`` is in ns, ``reordering`` in segments, 0: not known.
+
+    Of Fast Open: ``cookie``, with the MSS that the peer told beside it; ``loss`` counts SYNs with data in a row that
+    were lost, the last at ``loss_at`` (ns).
     """
 
     __slots__ = ("cookie", "cookie_mss", "loss", "loss_at", "reordering", "rtt")

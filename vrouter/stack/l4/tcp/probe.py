@@ -21,9 +21,17 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.l4.constants import NAGLE_CORK
 from vrouter.stack.l4.tcp import lifecycle, output, retries
 from vrouter.stack.l4.tcp.emit import emit, segment_size
-from vrouter.stack.l4.tcp.tcb import CLOSED, FIN_WAIT_2, MS, REXMIT_NONE, REXMIT_PROBE, SYN_SENT, Tcb
+from vrouter.stack.l4.tcp.tcb import (
+    CLOSED,
+    FIN_WAIT_2,
+    MS,
+    REXMIT_NONE,
+    REXMIT_PROBE,
+    SYN_SENT,
+    TIME_WAIT_LENGTH,
+    Tcb,
+)
 from vrouter.stack.l4.tcp.timers import RESOURCE_INTERVAL, arm_keepalive, arm_rexmit, disarm_rexmit
-from vrouter.stack.l4.tcp.timewait import TIME_WAIT_LENGTH
 from vrouter.stack.wire.tcp import ACK
 
 LEAST: Final = 200 * MS  # between two probes, and how long a cork holds

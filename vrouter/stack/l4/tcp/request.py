@@ -116,6 +116,7 @@ class Request:
         self.table = table
         self.tcp = ns.tcp_state
         self.sock = sock
+        assert sock.half_open is not None
         self.half_open: HalfOpen = sock.half_open
         self.family = table.family
         self.local, self.port, self.peer, self.peer_port = pkt.dst, seg.dport, pkt.src, seg.sport

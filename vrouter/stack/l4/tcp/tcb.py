@@ -89,6 +89,7 @@ ECN_SEEN: Final = 8  # the peer does mark its packets
 
 INFINITE_SSTHRESH: Final = 0x7FFFFFFF
 INITIAL_RTO: Final = SECOND  # RFC 6298 2.1
+TIME_WAIT_LENGTH: Final = 60 * SECOND  # 2 MSL, as in Linux
 FIRST_MSS: Final = {4: 536, 6: 1220}  # of a peer that does not say (RFC 9293 3.7.1)
 
 

@@ -19,7 +19,7 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4.tcp import isn, listen, reset
 from vrouter.stack.l4.tcp.reply import reply
 from vrouter.stack.l4.tcp.seq import FIRST, MASK, before, unwrap
-from vrouter.stack.l4.tcp.tcb import FIN_WAIT_2, TIME_WAIT
+from vrouter.stack.l4.tcp.tcb import FIN_WAIT_2, SECOND, TIME_WAIT, TIME_WAIT_LENGTH
 from vrouter.stack.l4.tcp.timestamps import STALE
 from vrouter.stack.wire.tcp import ACK, FIN, RST, SYN
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
     from vrouter.stack.wire.tcp import Segment
 
-SECOND: Final = 1_000_000_000
-TIME_WAIT_LENGTH: Final = 60 * SECOND
 
 
 REUSE_DELAY: Final = SECOND
