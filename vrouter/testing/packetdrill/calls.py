@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 O_NONBLOCK: Final = 0o4000
 _FIONREAD: Final = 0x541B
 _OUTQ: Final = 0x5411
-_OUTQ_NOT_SENT: Final = 0x894B
 _IN, _OUT, _ERR, _HUP, _RDHUP = 1, 4, 8, 16, 0x2000
 _EDGE: Final = 1 << 31
 _ONE_SHOT: Final = 1 << 30
-_FOREIGN: Final = ("open", "sendfile", "splice", "pipe", "fork", "mmap", "bpf")
+_CONNECTING: Final = (2, 3)  # SYN-SENT, SYN-RECEIVED
 
 
 class Descriptor:
@@ -185,7 +184,7 @@ class Calls:
     def _write(self, call: Call, size: int, flags: int, patient: bool) -> int:
         """A blocking one returns when all is taken."""
         file, world = self._file(call), self.world
-        while True:
+        while file.written < size or not size:
             try:
                 sent: int = file.sock.send(bytes(size - file.written), flags, now=world.now)
             except BlockingIOError:
@@ -199,8 +198,10 @@ class Calls:
             finally:
                 world.settle()
             file.written += sent
-            if file.written >= size or not patient:
+            if not patient or not size:
                 break
+        if patient and file.sock.state in _CONNECTING:  # Fast Open by connect(2): data went with the SYN
+            raise BlockingIOError(errno.EAGAIN, "")
         total, file.written = file.written, 0
         return total
 
@@ -221,17 +222,26 @@ class Calls:
         """MSG_FASTOPEN: connect and send in one."""
         world, file = self.world, self._file(call)
         if file.written < 0:  # the connection is being made without data
+            if file.sock.state in _CONNECTING:
+                raise BlockingIOError(errno.EAGAIN, "")
             file.written = 0
             return self._write(call, size, 0, patient)
+        if file.written:
+            return self._write(call, file.written, 0, patient)
         where = self._address(address, world.name(world.remote_text, PORT))
         try:
-            return int(file.sock.sendto(bytes(size), flags, where, now=world.now))
+            sent = int(file.sock.sendto(bytes(size), flags, where, now=world.now))
         except OSError as error:
             world.settle()
             if patient and error.errno == errno.EINPROGRESS:
                 file.written = -1
                 raise BlockingIOError(errno.EAGAIN, "") from None
             raise
+        world.settle()
+        if patient and file.sock.state in _CONNECTING:
+            file.written = sent
+            raise BlockingIOError(errno.EAGAIN, "")
+        return sent
 
     def _vector(self, value: Value) -> int:
         """The bytes of an array of iovecs."""
@@ -306,10 +316,10 @@ class Calls:
 
     def _call_ioctl(self, call: Call, patient: bool) -> int:
         sock, request = self._file(call).sock, self._int(call.arguments[1])
-        calls = {_FIONREAD: "inq", _OUTQ: "outq", _OUTQ_NOT_SENT: "outq_not_sent"}
+        calls = {_FIONREAD: "inq", _OUTQ: "outq"}
         if request not in calls:
             raise LinuxOnly(f"ioctl {request:#x}")
-        value = getattr(sock, calls[request])(now=self.world.now)
+        value = getattr(sock, calls[request])
         self._same("the value", value, call.arguments[2])
         return 0
 

@@ -24,7 +24,7 @@ _AS_HERE: Final = {
 # How large superframes are is no promise, and a script does not see it: its segments may come in one or in many.
 _OF_SUPERFRAMES: Final = ("net.ipv4.tcp_min_tso_segs",)
 _NOTHING: Final = re.compile(
-    r"(tc qdisc (add|replace|delete|del) dev tun0 root( (pfifo|fq)( limit \d+)?)?|ip tcp_metrics flush( all)?"
+    r"(tc qdisc (add|replace|delete|del) dev tun0 root( (pfifo|fq)( limit [1-9]\d*)?)?|ip tcp_metrics flush( all)?"
     r"|nstat( \| grep \w+)?|/tmp/sysctl_restore_\$\{PPID\}\.sh|sysctl -q net\.ipv4\.tcp_fastopen_cookies=.*)$"
 )
 _OFFLOAD: Final = re.compile(r"ethtool -K tun0( (gso|tso) off)+$")

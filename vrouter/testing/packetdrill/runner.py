@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from vrouter.stack.l4.tcp.info import of_socket
 from vrouter.stack.wire import tcp as wire
 from vrouter.testing.packetdrill import segments
 from vrouter.testing.packetdrill.calls import Calls, Mismatch
@@ -331,7 +332,7 @@ class Runner:
             problem = "sequence number"
         elif live.payload != packet.length:
             problem = "length"
-        elif packet.ack >= 0 and live.ack != packet.ack & _MASK:
+        elif packet.ack >= 0 and live.ack != (packet.ack + (0 if live.flags & wire.SYN else flow.base)) & _MASK:
             problem = "acknowledgement"
         elif packet.window >= 0 and live.window != packet.window:
             problem = "window"
@@ -356,8 +357,8 @@ class Runner:
         return "" if abs(passed - wanted) <= slack else f"timestamp moved by {passed}, not {wanted}"
 
     def _shown(self, live: segments.Live) -> str:
-        offset = self._flow.offset if self._flow is not None and self._flow.offset is not None else 0
-        return live.text(offset)
+        flow = self._flow
+        return live.text(0, 0) if flow is None else live.text(flow.offset or 0, flow.base)
 
     # -- code and commands ------------------------------------------------------------------------------------------
 
@@ -365,7 +366,7 @@ class Runner:
         sock = self._socket_under_test()
         names = dict(TCP_INFO)
         if sock is not None:
-            names.update(sock.tcp_info(now=self._world.now))
+            names.update(of_socket(sock, self._world.now))
         return names
 
     def _socket_under_test(self) -> Any:

@@ -1,8 +1,8 @@
 """Segments of a script on the wire: made of what is written, and read back to be compared with it.
 
-A script counts each side's sequence numbers from the number of its SYN, 0. The numbers of the namespace's side are its
-own, so they are moved (`Flow.offset`); those of the script's side are on the wire as they are written. What the peer
-echoes of a timestamp is the one that the namespace really sent where the script has ``TS val``.
+A SYN has the number that the script gives it; everything else counts from its side's SYN. The numbers of the namespace's
+side are its own, so they are moved (`Flow.offset`). What the peer echoes of a timestamp is the one that the namespace
+really sent where the script has ``TS val``.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Flow:
     remote: int
     remote_port: int
     offset: int | None = None  # the namespace's first sequence number
+    base: int = 0  # the peer's
     stamps: dict[int, int] = field(default_factory=dict)  # of the namespace's timestamps: the script's -> the real
     first_stamp: tuple[int, int] | None = None  # the first of them
     sent: bytes = b""  # the namespace's last packet: what an ICMP error quotes
@@ -88,8 +89,8 @@ class Live:
     ecn: int
     packet: bytes
 
-    def text(self, offset: int) -> str:
-        """As a script has it."""
+    def text(self, offset: int, base: int) -> str:
+        """As a script has it; `offset` and `base` are a `Flow`'s."""
         letters = "".join(
             letter
             for letter, bit in sorted(_LETTERS.items(), key=lambda item: "SFRPUEWA.".index(item[0]))
@@ -98,7 +99,7 @@ class Live:
         first = (self.seq - offset) & _MASK
         words = [letters or "-", f"{first}:{(first + self.payload) & _MASK}({self.payload})"]
         if self.flags & wire.ACK:
-            words.append(f"ack {self.ack}")
+            words.append(f"ack {self.ack if self.flags & wire.SYN else (self.ack - base) & _MASK}")
         words.append(f"win {self.window}")
         if self.options:
             words.append(f"<{options_text(self.options)}>")
@@ -147,11 +148,12 @@ def build(packet: TcpPacket, flow: Flow, cookie: bytes) -> bytes:
     header_len = wire.HEADER_LEN + len(options)
     size = header_len + packet.length
     segment = bytearray(size)
+    if "S" in packet.flags:
+        flow.base = packet.seq
+    seq = packet.seq + (0 if "S" in packet.flags else flow.base)
     window = max(packet.window, 0)
     word = header_len // 4 << 12 | flags_of(packet.flags)
-    wire.FIELDS.pack_into(
-        segment, 0, flow.remote_port, flow.port, packet.seq & _MASK, ack, word, window, 0, packet.urgent
-    )
+    wire.FIELDS.pack_into(segment, 0, flow.remote_port, flow.port, seq & _MASK, ack, word, window, 0, packet.urgent)
     segment[20:header_len] = options
     total = checksum(segment, 0, size, pseudo_header(flow.remote, flow.local, wire.PROTO, size, BITS[flow.family]))
     segment[16:18] = total.to_bytes(2, "big")
@@ -281,7 +283,8 @@ def compare_options(expected: tuple[Option, ...], live: Live, flow: Flow, cookie
     A timestamp's value is learnt, not compared: the clock behind it is the namespace's own.
     """
     real = split_options(live.options)
-    wanted = split_options(_unpadded(expected, flow, cookie))
+    base = 0 if live.flags & wire.SYN else flow.base
+    wanted = split_options(_unpadded(expected, flow, cookie, base))
     if [kind for kind, _ in real] != [kind for kind, _ in wanted]:
         return f"options are <{options_text(live.options)}>"
     stamps = iter(option for option in expected if option.kind == "TS")
@@ -298,10 +301,10 @@ def compare_options(expected: tuple[Option, ...], live: Live, flow: Flow, cookie
     return ""
 
 
-def _unpadded(options: tuple[Option, ...], flow: Flow, cookie: bytes) -> bytes:
+def _unpadded(options: tuple[Option, ...], flow: Flow, cookie: bytes, base: int) -> bytes:
     out = b""
     for option in options:
-        piece = emit_options((option,), flow, cookie, 0)
+        piece = emit_options((option,), flow, cookie, base)
         sizes = {"nop": 1, "eol": 1, "mss": 4, "wscale": 3, "sackOK": 2, "TS": 10, "sack": 2 + 4 * len(option.values)}
         size = sizes.get(option.kind)
         out += cookie_option(option, cookie) if size is None else piece[:size]

@@ -83,6 +83,7 @@ class World:
         mtu = settings.mtu or (1520 if family == V6 else 1500)
         self.device = ns.add_device("tun0", mac=_MAC, mtu=mtu, vnet_hdr=True, now=BEGIN)
         self.device.offload = True
+        self.device.max_frame = 1 << 17  # a script's segments are as long as it says
         self._configure(ns, f"{self.local_text}/{defaults['length']}", gateway)
         self._collect()
         self.packets.clear()

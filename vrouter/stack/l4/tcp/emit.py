@@ -26,7 +26,7 @@ from vrouter.stack.l4.tcp.reorder import sack_blocks
 from vrouter.stack.l4.tcp.seq import MASK
 from vrouter.stack.l4.tcp.tcb import ECN_DEMAND_CWR, ECN_OK, ECN_QUEUE_CWR, MS, Tcb
 from vrouter.stack.l4.tcp.window import select_window
-from vrouter.stack.wire.tcp import ACK, CHECKSUM_OFFSET, CWR, ECE, FIELDS, PROTO, RST, SYN, URG, options
+from vrouter.stack.wire.tcp import ACK, CHECKSUM_OFFSET, CWR, ECE, FIELDS, PROTO, PSH, RST, SYN, URG, options
 from vrouter.stack.wire.vnet import GSO_ECN, GSO_TCPV4, GSO_TCPV6
 
 _TIMESTAMPED: Final = Struct("!HHIIHHHHIII")  # with NOP NOP TS as the one option
@@ -77,6 +77,7 @@ def emit(tcb: Tcb, start: int, end: int, flags: int, now: int, again: bool = Fal
         gso_size = mss
         gso_type = _GSO_TYPE[family]
         segments = -(-size // mss)
+        flags |= PSH  # as Linux: so who puts segments together hands them on at once
     else:
         segments = 1
         gso_size = gso_type = 0

@@ -25,7 +25,7 @@ from vrouter.stack.l4.tcp.send_queue import Data, SendQueue
 from vrouter.stack.l4.tcp.tcb import ECN_OK, SYN_RECEIVED, Tcb
 from vrouter.stack.l4.tcp.timestamps import clock
 from vrouter.stack.wire import tcp as wire
-from vrouter.stack.wire.tcp import ACK, CWR, ECE, PSH, SYN
+from vrouter.stack.wire.tcp import ACK, CWR, ECE, SYN
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.request import Request
@@ -73,7 +73,6 @@ def send_syn(tcb: Tcb, now: int, data: Data | None = None) -> int:
             stop = _carry(tcb, data)
     area = _options(tcb, fast, now)
     if stop > start:
-        flags |= PSH
         tcb.ns.stats[_ORIG_DATA] += 1
         queue.push(start)
         tcb.pushed_seq = stop
