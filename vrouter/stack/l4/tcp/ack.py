@@ -22,8 +22,8 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4.tcp import (
     loss,
+    persist,
     pmtu,
-    probe,
     prr,
     rack,
     rate,
@@ -89,7 +89,7 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
     tcb.probes = 0
     if sent is None:
         tcb.snd_una = ack
-        probe.ack_received(tcb, now)
+        persist.ack_received(tcb, now)
         return 0
     marks = 0
     window = seg.window
@@ -127,7 +127,7 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
             _release(tcb, una, ack)
         if marks & DSACKED:
             loss.alert(tcb, sent, una, 0, marks, tsecr, now)
-        probe.ack_received(tcb, now)
+        persist.ack_received(tcb, now)
         return 0
 
     # -- what is acknowledged ------------------------------------------------------------------------------------------
@@ -244,8 +244,11 @@ def _finish(
         return
     if reduction.in_reduction(tcb):
         prr.delivered(tcb, newly, sample.lost, marks & ADVANCED != 0, pipe(tcb))
-    if newly and not marks & SYN_ACKED:
-        cc.on_ack(tcb, sample, now)
+    elif not newly or marks & (SYN_ACKED | DATA_ACKED) != DATA_ACKED:
+        # RFC 5681: what arrives out of order lets the window grow only where so much is reordered that all does.
+        if not marks & DATA_SACKED or tcb.reordering <= tcb.ns.conf.tcp.reordering:
+            return
+    cc.on_ack(tcb, sample, now)
 
 
 def _release(tcb: Tcb, una: int, ack: int) -> None:

@@ -28,7 +28,7 @@ from typing import Final
 
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.l4.constants import NAGLE_CORK, NAGLE_PUSH
-from vrouter.stack.l4.tcp import pacing, pmtu, probe, rate, recovery, sizing
+from vrouter.stack.l4.tcp import pacing, persist, pmtu, rate, recovery, sizing
 from vrouter.stack.l4.tcp.cc import validation
 from vrouter.stack.l4.tcp.delack import data_sent
 from vrouter.stack.l4.tcp.emit import SUPERFRAME, emit, emit_reset, segment_size
@@ -129,7 +129,7 @@ def output(tcb: Tcb, now: int, nonagle: int = -1) -> None:
         if not held and (tcb.snd_nxt < tcb.write_seq or tcb.snd_nxt == tcb.fin_seq):
             held = _send_new(tcb, tcb.nonagle if nonagle < 0 else nonagle, now)
         if tcb.snd_una == tcb.snd_nxt and not held:
-            probe.arm(tcb, now)
+            persist.arm(tcb, now)
     elif state == SYN_SENT or state == SYN_RECEIVED:
         _send_again(tcb, now)
     if tcb.ack_pending & 2:

@@ -18,75 +18,26 @@ import errno
 from typing import Final
 
 from vrouter.stack.base.counters import Stat
-from vrouter.stack.l4.constants import NAGLE_CORK
 from vrouter.stack.l4.tcp import lifecycle, output, retries
-from vrouter.stack.l4.tcp.emit import emit, segment_size
+from vrouter.stack.l4.tcp.emit import emit
+from vrouter.stack.l4.tcp.persist import clamped, interval, unsent
 from vrouter.stack.l4.tcp.tcb import (
     CLOSED,
     FIN_WAIT_2,
-    MS,
-    REXMIT_NONE,
     REXMIT_PROBE,
     SYN_SENT,
     TIME_WAIT_LENGTH,
     Tcb,
 )
-from vrouter.stack.l4.tcp.timers import RESOURCE_INTERVAL, arm_keepalive, arm_rexmit, disarm_rexmit
+from vrouter.stack.l4.tcp.timers import RESOURCE_INTERVAL, arm_keepalive, arm_rexmit
 from vrouter.stack.wire.tcp import ACK
 
-LEAST: Final = 200 * MS  # between two probes, and how long a cork holds
 _WIN_PROBE: Final = int(Stat.TcpWinProbe)
 _KEEP_ALIVE: Final = int(Stat.TcpKeepAlive)
 _ABORTED: Final = int(Stat.TcpAbortOnTimeout)
 
 
 # -- a closed window -------------------------------------------------------------------------------------------------
-
-
-def unsent(tcb: Tcb) -> bool:
-    """Whether data or a FIN wait to be sent."""
-    return tcb.snd_nxt < tcb.write_seq or tcb.snd_nxt == tcb.fin_seq
-
-
-def arm(tcb: Tcb, now: int) -> None:
-    """Nothing is under way: should something wait, it is looked after (tcp_check_probe_timer)."""
-    if tcb.rexmit_kind == REXMIT_NONE and unsent(tcb):
-        wait = _interval(tcb)
-        if tcb.snd_wnd > 0 and tcb.nonagle & NAGLE_CORK:
-            wait = LEAST
-        arm_rexmit(tcb, REXMIT_PROBE, now + wait)
-
-
-def _interval(tcb: Tcb) -> int:
-    """ns until the next probe: the RTO, doubled for each that there was (tcp_probe0_when)."""
-    most = tcb.ns.conf.tcp.rto_max
-    return min(max(tcb.rto, LEAST) << min(tcb.backoff, 10), most)
-
-
-def _clamped(tcb: Tcb, wait: int, now: int) -> int:
-    """Not beyond TCP_USER_TIMEOUT (tcp_clamp_probe0_to_user_timeout)."""
-    if not tcb.user_timeout or tcb.probe_at < 0:
-        return wait
-    left = tcb.user_timeout - (now - tcb.probe_at)
-    return min(wait, max(left, 2 * MS))
-
-
-def ack_received(tcb: Tcb, now: int) -> None:
-    """An ACK came: the peer is there, however closed its window is. With nothing under way the next probe is put off,
-    or needed no more (tcp_ack_probe)."""
-    tcb.probes = 0
-    if tcb.snd_una != tcb.snd_nxt or not unsent(tcb):
-        if tcb.rexmit_kind == REXMIT_PROBE:
-            disarm_rexmit(tcb)
-        return
-    size = min(segment_size(tcb), max(tcb.write_seq - tcb.snd_nxt, 1))
-    if tcb.snd_nxt + size <= tcb.snd_una + tcb.snd_wnd:
-        tcb.backoff = 0
-        tcb.probe_at = -1
-        if tcb.rexmit_kind == REXMIT_PROBE:
-            disarm_rexmit(tcb)
-    else:
-        arm_rexmit(tcb, REXMIT_PROBE, now + _clamped(tcb, _interval(tcb), now))
 
 
 def zero_window(tcb: Tcb, now: int) -> None:
@@ -102,7 +53,7 @@ def zero_window(tcb: Tcb, now: int) -> None:
         return
     most = tcb.ns.conf.tcp.retries2
     if tcb.orphan:
-        alive = _interval(tcb) < tcb.ns.conf.tcp.rto_max
+        alive = interval(tcb) < tcb.ns.conf.tcp.rto_max
         most = retries.of_orphan(tcb, alive)
         if not alive and tcb.backoff >= most:
             lifecycle.abort_timeout(tcb, now)
@@ -127,10 +78,10 @@ def window_probe(tcb: Tcb, now: int) -> None:
     if sent:
         if tcb.backoff < tcb.ns.conf.tcp.retries2:
             tcb.backoff += 1
-        wait = _interval(tcb)
+        wait = interval(tcb)
     else:
         wait = RESOURCE_INTERVAL
-    arm_rexmit(tcb, REXMIT_PROBE, now + _clamped(tcb, wait, now))
+    arm_rexmit(tcb, REXMIT_PROBE, now + clamped(tcb, wait, now))
 
 
 def wake_up(tcb: Tcb, stat: int, now: int) -> bool:
