@@ -48,6 +48,7 @@ from vrouter.testing.counters import Counters
 from vrouter.testing.errors import LabError
 from vrouter.testing.match import Frame
 from vrouter.testing.octets import Ip
+from vrouter.testing.tcp_flow import TcpFlow, TcpListener, connect
 from vrouter.testing.udp_port import UdpPort
 
 if TYPE_CHECKING:
@@ -434,6 +435,22 @@ class Node(Recorder):
     def udp(self, port: int = 0, addr: str = "0.0.0.0") -> UdpPort:
         """A UDP socket bound to `addr` and `port` (0: any); with ``::`` one of both families."""
         return UdpPort(self, port, addr)
+
+    def tcp_listen(self, port: int = 0, addr: str = "", *, congestion: str = "") -> TcpListener:
+        """A TCP socket that listens on `port` (0: any), for both families where `addr` says nothing else.
+
+        `congestion` is the congestion control of its connections, the namespace's when not said.
+        """
+        if not addr:
+            addr = "::" if self.lab.ipv6 else "0.0.0.0"
+        return TcpListener(self, port, addr, congestion=congestion)
+
+    def tcp_connect(self, dst: Ip, port: int, *, src: str = "", congestion: str = "", timeout: float = 10.0) -> TcpFlow:
+        """Connect to `dst` (a station: its `addr`), moving the lab's time until that is done.
+
+        `src` is the address to come from. OSError as connect(2) ends, TimeoutError after `timeout` seconds.
+        """
+        return connect(self, dst, port, src=src, congestion=congestion, timeout=timeout)
 
     def ping(
         self,

@@ -12,15 +12,21 @@ on does not change what another does to the same frames; the streams come from t
 - `rate`: bits per second, Ethernet header included, preamble and checksum not. `queue` frames may wait or be sent at a
   time; one more does not get out: the sending device counts it as dropped (FULL_RING), not as transmitted.
 
+- `End.lose_bytes` loses the n-th transmission of a range of a TCP stream's bytes.
+
 The accounts of a direction: sent + duplicated = delivered + lost + under way.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vrouter.stack.base.rng import Rng
+from vrouter.testing.byte_loss import ByteLoss
 from vrouter.testing.errors import LabError
 
 if TYPE_CHECKING:
@@ -104,6 +110,8 @@ class End:
 
     __slots__ = (
         "_arrival",
+        "_byte_losses",
+        "_departures",
         "_free_at",
         "_streams",
         "device",
@@ -111,7 +119,6 @@ class End:
         "in_flight",
         "number",
         "other",
-        "queued",
         "station",
         "stats",
         "wire",
@@ -126,8 +133,9 @@ class End:
         self.stats = WireStats()
         self.other: End = self
         self.in_flight = 0  # frames that will arrive
-        self.queued = 0  # frames that wait for their turn, or are being sent
-        self._free_at = 0  # ns: when the last of them will have been sent
+        self._free_at = 0  # ns: when the last frame that waits will have been sent
+        self._departures: deque[int] = deque()  # ns: when each of them will have
+        self._byte_losses: list[ByteLoss] = []
         self._arrival = 0  # ns: when the last frame in order arrives
         self._streams: dict[str, Rng] = {}
 
@@ -139,6 +147,27 @@ class End:
         now = {name: getattr(self.impairments, name) for name in Impairments.__slots__}
         self.impairments = Impairments(**now | changes)
 
+    @property
+    def queued(self) -> int:
+        """Frames that wait for their turn, or are being sent."""
+        return self._queued(self.wire.lab.now)
+
+    def _queued(self, now: int) -> int:
+        departures = self._departures
+        while departures and departures[0] <= now:
+            departures.popleft()
+        return len(departures)
+
+    def lose_bytes(self, start: int, end: int, *, nth: int | Collection[int] = 1, port: int = 0) -> ByteLoss:
+        """Lose the `nth` transmission (one number or several, 1 being the first) of bytes `start` to `end` of a TCP
+        stream in this direction: ``wire.towards(b).lose_bytes(0, 1448)``.
+
+        See `byte_loss.ByteLoss`, which is returned and counts what it took; `port` picks streams from or to that port.
+        """
+        rule = ByteLoss(start, end, nth, port)
+        self._byte_losses.append(rule)
+        return rule
+
     def send(self, frame: bytes, now: int) -> str:
         """Put a frame on the wire; "", or what became of it instead. OVERFLOW: it did not get out."""
         settings, stats = self.impairments, self.stats
@@ -146,14 +175,15 @@ class End:
             stats.sent += 1
             stats.lost += 1
             return CUT
-        if settings.rate is not None and self.queued >= settings.queue:
+        if settings.rate is not None and self._queued(now) >= settings.queue:
             stats.overflowed += 1
             return OVERFLOW
         stats.sent += 1
         departure = now
         if settings.rate is not None:
             departure = self._departure(len(frame), settings.rate, now)
-        if self._happens("loss", settings.loss):
+        taken = bool(self._byte_losses) and self._takes_bytes(frame)
+        if self._happens("loss", settings.loss) or taken:
             stats.lost += 1
             return LOST
         fates = []
@@ -176,12 +206,15 @@ class End:
     def _departure(self, size: int, rate: float, now: int) -> int:
         """When the last bit of a frame will have left, behind those that wait already."""
         self._free_at = max(self._free_at, now) + round(size * 8 * SECOND / rate)
-        self.queued += 1
-        self.wire.lab.at(self._free_at, self._departed, self)
+        self._departures.append(self._free_at)
         return self._free_at
 
-    def _departed(self) -> None:
-        self.queued -= 1
+    def _takes_bytes(self, frame: bytes) -> bool:
+        """Whether any rule takes the frame; each counts it."""
+        taken = False
+        for rule in self._byte_losses:
+            taken = rule.takes(frame) or taken
+        return taken
 
     def _deliver_in_order(self, frame: bytes, departure: int) -> None:
         settings = self.impairments
@@ -194,8 +227,7 @@ class End:
 
     def _deliver(self, frame: bytes, arrival: int) -> None:
         self.in_flight += 1
-        epoch = self.wire.epoch
-        self.wire.lab.at(arrival, lambda: self._arrived(frame, epoch), self)
+        self.wire.lab.at(arrival, partial(self._arrived, frame, self.wire.epoch), self)
 
     def _arrived(self, frame: bytes, epoch: int) -> None:
         self.in_flight -= 1

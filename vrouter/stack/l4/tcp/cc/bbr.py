@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vrouter.stack.l4.tcp import reduction
 from vrouter.stack.l4.tcp.cc import base
+from vrouter.stack.l4.tcp.scoreboard import pipe
 from vrouter.stack.l4.tcp.tcb import CA_LOSS, CA_OPEN, CA_RECOVERY, INFINITE_SSTHRESH, MS, SECOND
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ def _check_drain(tcb: Tcb, state: BbrState, now: int) -> None:
     if state.mode == STARTUP and state.full_reached:
         state.mode = DRAIN
         tcb.ssthresh = _target(tcb, state, UNIT)
-    if state.mode == DRAIN and reduction.pipe(tcb) <= _target(tcb, state, UNIT):
+    if state.mode == DRAIN and pipe(tcb) <= _target(tcb, state, UNIT):
         _enter_probe_bw(tcb, state, now)
 
 
@@ -330,7 +330,7 @@ def _update_min_rtt(tcb: Tcb, state: BbrState, sample: RateSample, now: int) -> 
         _save_cwnd(tcb, state)
         state.probe_rtt_end = _NEVER
     if state.mode == PROBE_RTT:
-        flight = reduction.pipe(tcb)
+        flight = pipe(tcb)
         tcb.app_limited = tcb.delivered + flight or 1  # its rates are not the path's
         if state.probe_rtt_end < 0:
             if flight <= MIN_SEGMENTS * tcb.mss:
@@ -406,13 +406,13 @@ def _set_cwnd(tcb: Tcb, state: BbrState, sample: RateSample) -> None:
         if ca_state == CA_RECOVERY and state.prior_state != CA_RECOVERY:
             state.conserve = True
             state.next_delivered = tcb.delivered
-            cwnd = reduction.pipe(tcb) + sample.newly
+            cwnd = pipe(tcb) + sample.newly
         elif state.prior_state >= CA_RECOVERY > ca_state:
             cwnd = max(cwnd, state.prior_cwnd)
             state.conserve = False
         state.prior_state = ca_state
         if state.conserve:
-            cwnd = max(cwnd, reduction.pipe(tcb) + sample.newly)
+            cwnd = max(cwnd, pipe(tcb) + sample.newly)
         else:
             target = _target(tcb, state, state.cwnd_gain)
             if state.full_reached:
