@@ -215,6 +215,7 @@ class Stat(IntEnum):
     TcpFastOpenBlackhole = 190
     TcpTimeWaitOverflow = 191
     TcpAbortFailed = 192
+    TcpOutOfWindowIcmps = 193
 
 
 N_STATS: Final = len(Stat)

@@ -39,6 +39,7 @@ from vrouter.stack.l3.route import (
 )
 from vrouter.stack.l4.icmp import ping_error, ping_input
 from vrouter.stack.l4.membership import is_member
+from vrouter.stack.l4.tcp.error import tcp_error
 from vrouter.stack.l4.tcp.input import tcp_input
 from vrouter.stack.l4.udp import udp_error, udp_input
 from vrouter.stack.pipeline.multicast import Multicast
@@ -56,7 +57,9 @@ _CONSUMED: Final = int(Stat.AcctConsumed)
 _FRAGMENTS: Final = int(Stat.AcctFragments)
 _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
 _NO_PMTU_BUT_TOLD: Final = 1
+_NO_PMTU_BUT_VERIFIED: Final = 3  # of protocols that tell their own packets by a number
 _UDP_FINE: Final = (0, _NO_SOCKET, int(DropReason.SOCKET_RCVBUFF))  # whatever became of it, it was right
+_TELL: Final = {PROTO_TCP: tcp_error, PROTO_UDP: udp_error}
 _FORWARD, _DELIVER, _CROSS = fib.FORWARD, fib.DELIVER, fib.CROSS
 
 
@@ -323,10 +326,14 @@ class Inward(Multicast):
             return
         info, is_too_big = news.info, (news.type, news.code) == codec.errors[TOO_BIG]
         if is_too_big and ns.conf.ip_no_pmtu_disc and ip.family == V4:
-            if ns.conf.ip_no_pmtu_disc != _NO_PMTU_BUT_TOLD:
-                return  # 3 would believe those about protocols that tell their own packets by a number, as TCP
-            info = 0  # whatever it says
-        tell = udp_error if quoted.proto == PROTO_UDP else ping_error if quoted.proto == codec.icmp_proto else None
+            if ns.conf.ip_no_pmtu_disc == _NO_PMTU_BUT_TOLD:
+                info = 0  # whatever it says
+            elif ns.conf.ip_no_pmtu_disc != _NO_PMTU_BUT_VERIFIED or quoted.proto != PROTO_TCP:
+                return
+        tell = _TELL.get(quoted.proto) or (ping_error if quoted.proto == codec.icmp_proto else None)
         known = tell is not None and tell(ns, quoted, news.type, news.code, info, now, pkt.src, ip.family)
+        tcp = ns._tcp_state
+        if tcp is not None and tcp.outbox:
+            self.send_segments(ns, tcp, now)
         if is_too_big and (known or ip.is_answer(quoted)):
             ip.learn_mtu(quoted.dst, info, now)  # RFC 5927 7.1, RFC 8201 4: only about what was sent from here
