@@ -23,7 +23,8 @@ _OUTQ: Final = 0x5411
 _IN, _OUT, _ERR, _HUP, _RDHUP = 1, 4, 8, 16, 0x2000
 _EDGE: Final = 1 << 31
 _ONE_SHOT: Final = 1 << 30
-_CONNECTING: Final = (2, 3)  # SYN-SENT, SYN-RECEIVED
+_CONNECTING: Final = (2,)  # SYN-SENT: who holds a socket in SYN-RECEIVED may write
+_CLOSED: Final = 7
 
 
 class Descriptor:
@@ -200,10 +201,20 @@ class Calls:
             file.written += sent
             if not patient or not size:
                 break
-        if patient and file.sock.state in _CONNECTING:  # Fast Open by connect(2): data went with the SYN
-            raise BlockingIOError(errno.EAGAIN, "")
+        if patient:
+            self._await_connection(file)
         total, file.written = file.written, 0
         return total
+
+    @staticmethod
+    def _await_connection(file: Descriptor) -> None:
+        """A blocking call that has sent data with a SYN (Fast Open) returns when the connection stands, or fails."""
+        if file.sock.state in _CONNECTING:
+            raise BlockingIOError(errno.EAGAIN, "")
+        code = file.sock.take_error() if file.sock.state == _CLOSED else 0
+        if code:
+            file.written = 0
+            raise OSError(code, "")
 
     def _call_write(self, call: Call, patient: bool) -> int:
         return self._write(call, self._int(call.arguments[2]), 0, patient)
@@ -227,7 +238,9 @@ class Calls:
             file.written = 0
             return self._write(call, size, 0, patient)
         if file.written:
-            return self._write(call, file.written, 0, patient)
+            self._await_connection(file)
+            sent, file.written = file.written, 0
+            return sent
         where = self._address(address, world.name(world.remote_text, PORT))
         try:
             sent = int(file.sock.sendto(bytes(size), flags, where, now=world.now))

@@ -1,8 +1,8 @@
 """Segments of a script on the wire: made of what is written, and read back to be compared with it.
 
-A SYN has the number that the script gives it; everything else counts from its side's SYN. The numbers of the namespace's
-side are its own, so they are moved (`Flow.offset`). What the peer echoes of a timestamp is the one that the namespace
-really sent where the script has ``TS val``.
+A SYN has the number that the script gives it; everything else counts from its side's SYN. The numbers of the
+namespace's side are its own, so they are moved (`Flow.offset`). What the peer echoes of a timestamp is the one that the
+namespace really sent where the script has ``TS val``.
 """
 
 from __future__ import annotations
