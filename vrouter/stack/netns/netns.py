@@ -19,6 +19,7 @@ from vrouter.stack.l3.ipv6_output import NO_FLOW
 from vrouter.stack.l3.route import Refusal, route_output
 from vrouter.stack.l4.opening import open_socket
 from vrouter.stack.l4.socket import Socket, close_all
+from vrouter.stack.l4.tcp.lifecycle import end_all
 from vrouter.stack.netns.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -143,6 +144,9 @@ class Netns(Discovery):
             self.settle(now)
         self.closing = True
         close_all(self)
+        for table in (self._tcp, self._tcp6):
+            if table is not None:
+                end_all(table)
         for ip in self.families():
             if ip.reassembler is not None:
                 ip.reassembler.purge()

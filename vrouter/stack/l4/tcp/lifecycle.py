@@ -334,6 +334,17 @@ def stop_listening(sock: TcpSocket, now: int) -> None:
             request.drop(req)
 
 
+def end_all(table: TcpTable) -> None:
+    """The namespace goes, and its sockets are closed: so is what is left of connections without one."""
+    for entry in list(table.connections.values()):
+        if isinstance(entry, Tcb):
+            done(entry)
+        elif isinstance(entry, timewait.TimeWait):
+            timewait.forget(entry)
+        else:
+            request.drop(entry)
+
+
 def challenge_ack(tcb: Tcb, now: int) -> None:
     """Tell the peer where the connection stands (RFC 5961 3.2, 4.2, 5.2), within the limits."""
     if tcb.tcp.challenges_now(tcb, now):

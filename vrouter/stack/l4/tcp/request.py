@@ -14,7 +14,7 @@ A request has no socket and no Tcb: a flood costs a listener at most its backlog
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
@@ -106,6 +106,8 @@ class Request:
         "window_clamp",
         "wscale_ok",
     )
+
+    state: ClassVar = SYN_RECEIVED
 
     def __init__(self, sock: TcpSocket, table: TcpTable, seg: Segment, now: int) -> None:
         """What the SYN `seg` says to `sock`; numbers of our own are still to be set."""

@@ -150,13 +150,6 @@ def due(tcp: TcpState, now: int) -> Netns:
     return tcp.ns
 
 
-def clear(tcp: TcpState) -> None:
-    """The namespace goes: all of them do."""
-    for queue in list(tcp.time_wait.values()):
-        for rest in list(queue):
-            forget(rest)
-
-
 def reusable(rest: TimeWait, now: int) -> bool:
     """Whether connect(2) may begin anew between these ends (RFC 6191, ``tcp_tw_reuse``): timestamps tell old segments
     from new ones, and a second has passed since the last."""
