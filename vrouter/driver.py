@@ -15,7 +15,8 @@ Next:    `sockets` (by ``Socket.user.ready``), listeners of events (logs, the ad
 **Fairness.** The loop reports readiness by level, so a callback takes at most `BURST` frames of one TAP and returns;
 who has more is called again after the others had their turn.
 
-**A full TAP** keeps its frames in a queue of ``TX_QUEUE`` until it is writable; what does not fit is FULL_RING.
+**A full TAP** keeps its frames in a queue of ``TX_QUEUE`` frames and ``TX_QUEUE_BYTES`` until it is writable; what does
+not fit is FULL_RING.
 
 **A TAP that is down or gone.** A write to a TAP whose kernel's end is down is EIO: the frame is lost (TX_ERROR) and the
 device has no carrier until the kernel reports the TAP writable, which it does when the link goes up. A frame that comes
@@ -39,7 +40,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from vrouter.nsmap import NsMap
 from vrouter.stack.base.drop import DropReason
-from vrouter.stack.device import TX_QUEUE
+from vrouter.stack.device import TX_QUEUE, TX_QUEUE_BYTES
+from vrouter.stack.wire.vnet import wire_size
 from vrouter.tap import DOWN, FULL, GONE, GONE_STATE, VNET_HEADER_LEN
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class FrameDevice(Protocol):
     fd: int
     state: str
     error: str
+    offload: bool
+    uso: bool
 
     def read_burst(self, budget: int) -> list[bytes]:
         """Frames that wait, at most `budget`; ``state`` tells when the link is gone."""
@@ -79,15 +83,17 @@ class FrameDevice(Protocol):
 
 
 class Port:
-    """The driver's side of one TAP. ``reopen`` blocks and runs in a thread; ``backlog`` waits for a full TAP."""
+    """The driver's side of one TAP. ``reopen`` blocks and runs in a thread; ``backlog`` waits for a full TAP, and has
+    ``backlog_bytes``."""
 
-    __slots__ = ("backlog", "device", "reading", "reopen", "revival", "tap", "writing")
+    __slots__ = ("backlog", "backlog_bytes", "device", "reading", "reopen", "revival", "tap", "writing")
 
     def __init__(self, tap: FrameDevice, device: Device, reopen: Callable[[], object] | None) -> None:
         self.tap = tap
         self.device = device
         self.reopen = tap.reopen if reopen is None else reopen
         self.backlog: deque[bytearray] = deque()
+        self.backlog_bytes = 0
         self.reading = self.writing = -1  # descriptors that the loop watches
         self.revival: asyncio.Task[None] | None = None
 
@@ -123,6 +129,7 @@ class Driver:
         """
         port = Port(tap, device, reopen)
         device.port = port
+        device.offload, device.uso = tap.offload, tap.uso
         self.ports.append(port)
         self.nsmap.add(port, device)
         if tap.state == GONE_STATE:
@@ -264,10 +271,12 @@ class Driver:
             self._lost(port, now)
 
     def _keep(self, port: Port, frame: bytearray) -> None:
-        if len(port.backlog) >= TX_QUEUE:
+        size = port.backlog_bytes + len(frame)
+        if len(port.backlog) >= TX_QUEUE or size > TX_QUEUE_BYTES:
             self._fail(port.device, frame, DropReason.FULL_RING)
             return
         port.backlog.append(frame)
+        port.backlog_bytes = size
         self._watch_writing(port)
 
     def _writable(self, port: Port) -> None:
@@ -287,6 +296,7 @@ class Driver:
             if result == FULL:
                 return False
             frame = backlog.popleft()
+            port.backlog_bytes -= len(frame)
             if result:
                 self._refused(port, frame, result, now)
                 if result in (DOWN, GONE):
@@ -294,12 +304,13 @@ class Driver:
         return True
 
     def _fail(self, device: Device, frame: bytearray, reason: DropReason) -> None:
-        header = VNET_HEADER_LEN if device.vnet_hdr else 0
-        self.stack.egress_failed(device, len(frame) - header, reason)
+        packets, size = wire_size(frame) if device.vnet_hdr else (1, len(frame))
+        self.stack.egress_failed(device, size, reason, packets)
 
     def _fail_backlog(self, port: Port) -> None:
         while port.backlog:
             self._fail(port.device, port.backlog.popleft(), DropReason.TX_ERROR)
+        port.backlog_bytes = 0
 
     # -- the state of a port ----------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Uplink:
     def open(self) -> None:
         """Open the TAP and set up its kernel's end; blocks. PrivilegeError, OSError; then nothing is left open."""
         assert self.config.ifname is not None
-        self.tap = Tap(self.config.ifname)
+        self.tap = Tap(self.config.ifname, offload=self.config.offload)
         self._set_up(self.tap)
 
     def reopen(self) -> None:

@@ -35,6 +35,7 @@ STACKED_KINDS: Final = ("vlan", "bridge")  # above other devices, whose frames a
 VIRTUAL_KINDS: Final = ("lo", *STACKED_KINDS)  # without a wire: their frames leave by another device, or come around
 FOREVER: Final = 1 << 62  # ns: later than any clock
 TX_QUEUE: Final = 1000  # frames, as Linux's txqueuelen
+TX_QUEUE_BYTES: Final = 4 << 20  # and bytes: so many frames of any MTU, but not of superframes
 
 
 class Address:
