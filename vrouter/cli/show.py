@@ -18,7 +18,8 @@ from vrouter.cli.columns import COLUMNS, Row, table
 from vrouter.cli.connect import client_of
 from vrouter.cli.failure import did_you_mean, unbuilt, usage
 from vrouter.cli.ip_text import mroute_line, nexthop_line, route_line, rule_line
-from vrouter.cli.words import family_of
+from vrouter.cli.socket_text import socket_query, socket_table
+from vrouter.cli.words import SOCKETS, family_of
 
 WATCH_S: Final = 1.0
 UNBUILT: Final = ("conntrack", "flows", "firewall", "shares")
@@ -82,6 +83,11 @@ def _query(arguments: Arguments, what: str, more: list[str]) -> dict[str, Any]:
     if family is not None and what not in OF_FAMILY:
         raise usage(f"{what} have no family: leave out -{family}")
     query: dict[str, Any] = {"netns": arguments.options.get("netns"), "family": family}
+    if what == "sockets":
+        return query | socket_query(more, arguments.options)
+    for option in SOCKETS:
+        if arguments.has(option.name):
+            raise usage(f"{option.flags[0]} is for sockets")
     if what == "routes" and more[:1] == ["table"]:
         if len(more) < 2:
             raise usage("table needs a value: a number, a name, or all")
@@ -101,6 +107,8 @@ def rendered(client: Client, what: str, query: dict[str, Any], arguments: Argume
         return json.dumps(rows, indent=2, ensure_ascii=False)
     if what == "stats":
         rows = [row for row in rows if row["value"]]
+    if what == "sockets":
+        return socket_table(rows)
     if what in TEXTS:
         return "\n".join(lines(what, rows, query))
     columns = COLUMNS[what]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from vrouter.cli.arguments import EVERYWHERE, Option
-from vrouter.cli.words import FAMILY
+from vrouter.cli.words import FAMILY, SOCKETS
 
 
 class Verb(NamedTuple):
@@ -32,7 +32,8 @@ _SHOW = """WHAT is one of
   groups listeners queriers mroutes                              multicast
   bridges ports fdb mdb vlans                                    as bridge(8) has them
   sockets crossings drops stats config
-`show routes table NAME|all` shows another table than main. stats shows what is not zero; with --json, all counters."""
+`show routes table NAME|all` shows another table than main, `show sockets [state S] [sport N] [dport N]` only such
+sockets, with -i what `ss -i -o` tells of them. stats shows what is not zero; with --json, all counters."""
 _DEVICE = """\
 Keys are the configuration's: ifname, addresses A,A, mtu, mac, up, acd, autoconf; of a veth peer NETNS:DEV; of a
 vlan parent, vid, protocol 802.1Q|802.1ad; of a bridge ports D,D, stp none|stp|rstp, priority, hello_time,
@@ -71,7 +72,7 @@ VERBS: Final[dict[str, Verb]] = {
         ("show WHAT [-n NETNS] [-4|-6] [--json] [-w]",),
         "what the router has",
         "show:show",
-        (_WATCH, *FAMILY),
+        (_WATCH, *FAMILY, *SOCKETS),
         _SHOW,
     ),
     "ping": Verb(
@@ -204,6 +205,12 @@ VERBS: Final[dict[str, Verb]] = {
         "what a device advertises as a router",
         "addressing:ra",
         more=_RA,
+    ),
+    "socket": Verb(
+        ("socket list [state S] [sport N] [dport N] [-t] [-u] [-l] [-i]", "socket kill [tcp|udp] LOCAL PEER"),
+        "sockets; `kill` ends one, or a connection: its program gets ECONNABORTED, its peer a reset",
+        "sockets:socket",
+        (_WATCH, *SOCKETS),
     ),
     "sysctl": Verb(
         ("sysctl -a [PATTERN]…", "sysctl NAME…", "sysctl NAME=VALUE…"),

@@ -13,6 +13,12 @@ FAMILY: Final = (
     Option(("-4",), "inet", "", "IPv4 only"),
     Option(("-6",), "inet6", "", "IPv6 only"),
 )
+SOCKETS: Final = (
+    Option(("-t", "--tcp"), "tcp", "", "of sockets: TCP's alone"),
+    Option(("-u", "--udp"), "udp", "", "of sockets: UDP's alone"),
+    Option(("-l", "--listening"), "listening", "", "of sockets: those without a peer alone"),
+    Option(("-i", "--info"), "info", "", "of sockets: all that is known of TCP connections"),
+)
 _ON: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 

@@ -68,6 +68,14 @@ async def set_sysctl(router: Router, call: Call) -> dict[str, int | str]:
     return {name: table[name] for name in values}
 
 
+# -- sockets ----------------------------------------------------------------------------------------------------------
+
+
+async def kill_sockets(router: Router, call: Call) -> None:
+    """End sockets, as ``ss -K``."""
+    netns_of(router, call).kill_sockets(call.query["local"], call.query["peer"], proto=call.query["proto"])
+
+
 # -- ping -------------------------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,9 @@ def _number(name: str, text: str) -> Parameter:
     return Parameter(name, Kind.NUMBER, text)
 
 
+_PROTO: Final = Parameter("proto", Kind.TEXT, "only of this protocol", allowed=("tcp", "udp", "icmp", "icmp6"))
+
+
 def _show(what: str, record: type, summary: str, *query: Parameter) -> Endpoint:
     return Endpoint("GET", f"/v1/{what}", reading.show(what), summary, list[record], query=(_NETNS, *query))  # type: ignore[valid-type] # a record of the table
 
@@ -64,7 +67,17 @@ _SHOWN: Final = (
     _show("fdb", schema.FdbRecord, "Where bridges know stations to be."),
     _show("mdb", schema.MdbRecord, "Groups that are wanted at ports of bridges.", _FAMILY),
     _show("vlans", schema.VlanRecord, "Devices that are a VLAN of another."),
-    _show("sockets", schema.SocketRecord, "Sockets."),
+    _show(
+        "sockets",
+        schema.SocketRecord,
+        "Sockets and connections.",
+        _PROTO,
+        _text("state", "in ss(8)'s words, such as ESTAB"),
+        _number("sport", "only with this port here"),
+        _number("dport", "only with this port at the peer"),
+        Parameter("listening", Kind.FLAG, "only those that have no peer"),
+        Parameter("info", Kind.FLAG, "with all that is known of TCP connections"),
+    ),
     _show("crossings", schema.CrossingRecord, "Ways between namespaces."),
     _show("drops", schema.DropRecord, "What was dropped, by reason; frames without a namespace under `-`."),
     _show("stats", schema.StatRecord, "Counters under Linux's names."),
@@ -121,6 +134,21 @@ _NAMESPACES: Final = (
         f"Ping from a namespace. With `Accept: {LINES}` each reply comes as a line when it is there, the summary last.",
         schema.PingResult,
         bodies.Ping,
+    ),
+)
+
+_SOCKETS: Final = (
+    Endpoint(
+        "DELETE",
+        f"{_NS}/sockets",
+        changing.kill_sockets,
+        "End the sockets with these ends: ECONNABORTED for their programs, a reset for their peers.",
+        query=(
+            Parameter("local", Kind.TEXT, "their address and port, as in their row", required=True),
+            Parameter("peer", Kind.TEXT, "the peer's", required=True),
+            _PROTO,
+        ),
+        status=204,
     ),
 )
 
@@ -389,4 +417,4 @@ _ROUTER: Final = (
     ),
 )  # fmt: skip
 
-ENDPOINTS: Final = (*_SHOWN, *_NAMESPACES, *_LINKS, *_ADDRESSES, *_ROUTES, *_ROUTER)
+ENDPOINTS: Final = (*_SHOWN, *_NAMESPACES, *_SOCKETS, *_LINKS, *_ADDRESSES, *_ROUTES, *_ROUTER)

@@ -362,8 +362,17 @@ class VlanRecord(Struct):
     protocol: str
 
 
+class SocketTimer(Struct):
+    """The timer of a connection that comes up first: `kind` is on, persist, keepalive or timewait, `count` how often it
+    has come up in a row."""
+
+    kind: str
+    expires_ns: int
+    count: int
+
+
 class SocketRecord(Struct):
-    """A socket."""
+    """A socket. With `info` TCP's have more: `options` are ss(8)'s words, `tcp_info` Linux's structure by name."""
 
     netns: str
     proto: str
@@ -372,6 +381,10 @@ class SocketRecord(Struct):
     peer: str | None
     rx_queue: int
     tx_queue: int
+    timer: SocketTimer | UnsetType | None = UNSET
+    congestion: str | UnsetType | None = UNSET
+    options: list[str] | UnsetType = UNSET
+    tcp_info: dict[str, int] | UnsetType | None = UNSET
 
 
 class CrossingRecord(Struct, kw_only=True):

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vrouter import loop, ping, sockets
+from vrouter import loop, ping, records, sockets
 from vrouter.netns.multicast import Multicast
 from vrouter.sockets.tls import start_tls
+from vrouter.stack.l4 import listing
 
 if TYPE_CHECKING:
     import asyncio
@@ -113,6 +114,16 @@ class Netns(Multicast):
     def socket(self, family: int = 2, type: int = 1, proto: int = 0) -> sockets.NetnsSocket:  # noqa: A002 -- socket(2)'s word
         """A BSD-style socket of this namespace whose calls never block; numbers are the kernel's."""
         return self.place.socket(family, type, proto)
+
+    def socket_records(self, **wanted: Any) -> list[Record]:
+        """The rows of ``show sockets``; `wanted` are `proto`, `state`, `sport`, `dport`, `listening`, and `info` for
+        all that is known of TCP connections."""
+        return records.sockets(self.router, self.name, **wanted)
+
+    def kill_sockets(self, local: str, peer: str, *, proto: str | None = None) -> int:
+        """End the sockets whose row has these ends, as ``ss -K``: ECONNABORTED for whoever drives them, a reset for
+        their peers; how many there were. OSError ENOENT when there is none."""
+        return self.router.driver.call(listing.kill, self.stack, local, peer, proto)
 
     # -- names ------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ ports       netns bridge dev port state role cost priority …
 fdb         netns bridge mac dev vlan state age_ns
 mdb         netns bridge dev vlan group expires_ns
 vlans       netns dev parent parent_netns vid protocol
-sockets     netns proto state local peer rx_queue tx_queue
+sockets     netns proto state local peer rx_queue tx_queue; when asked for: timer congestion options tcp_info
 crossings   from to kind accepted packets bytes denied (``netns``: where they begin)
 drops       netns dev reason layer text count, non-zero only; ``dev`` is None where no device was concerned
 stats       netns name value

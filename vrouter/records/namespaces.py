@@ -11,7 +11,8 @@ from vrouter.stack.base.addresses import format_mac
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DROP_TABLE
 from vrouter.stack.l2.vlan import PROTOCOL_NAMES
-from vrouter.stack.l4.opening import records as socket_records
+from vrouter.stack.l4.listing import Wanted
+from vrouter.stack.l4.listing import records as socket_records
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -57,9 +58,20 @@ def devices(router: Router, netns: str | None = None) -> list[Record]:
     ]
 
 
-def sockets(router: Router, netns: str | None = None) -> list[Record]:
-    """Bound sockets in ss(8)'s words."""
-    return [row for ns in namespaces(router, netns) for row in socket_records(ns)]
+def sockets(
+    router: Router,
+    netns: str | None = None,
+    *,
+    proto: str | None = None,
+    listening: bool = False,
+    state: str | None = None,
+    sport: int | None = None,
+    dport: int | None = None,
+    info: bool = False,
+) -> list[Record]:
+    """Bound sockets and connections in ss(8)'s words; with `info` what ``ss -i`` and ``ss -o`` tell."""
+    wanted = Wanted(proto, listening, state, sport, dport)
+    return [row for ns in namespaces(router, netns) for row in socket_records(ns, wanted, more=info)]
 
 
 def crossings(router: Router, netns: str | None = None) -> list[Record]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from vrouter.stack.base.packet import Packet
-from vrouter.stack.l4.opening import records
+from vrouter.stack.l4.listing import records
 from vrouter.stack.l4.socket import close_all
 from vrouter.stack.l4.udp import udp_input
 from vrouter.stack.netns import Netns

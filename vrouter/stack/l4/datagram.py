@@ -312,6 +312,13 @@ class DatagramSocket(Socket):
         self._queue = self._errors = None
         self.charged = 0
 
+    def destroy(self, *, now: int | None = None) -> None:
+        """ECONNABORTED for the program; a connected one is connected no longer (udp_abort)."""
+        self.ns.stack.advance(now)
+        self.error = errno.ECONNABORTED
+        self.wake(c.ERROR)
+        self._disconnect()
+
     def queues(self) -> tuple[int, int]:
         """What waits to be read as it is charged; nothing waits to be sent."""
         return self.charged, 0

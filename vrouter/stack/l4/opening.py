@@ -1,9 +1,9 @@
-"""socket(2): from three numbers to a socket of a namespace, and the list of those that there are."""
+"""socket(2): from three numbers to a socket of a namespace."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
@@ -43,8 +43,3 @@ def _datagram_table(ns: Netns, family: int, proto: int) -> DatagramTable:
     if proto == (c.IPPROTO_ICMP if family == c.AF_INET else c.IPPROTO_ICMPV6):
         return ns.ping if family == c.AF_INET else ns.ping6
     raise os_error(errno.EPROTONOSUPPORT)
-
-
-def records(ns: Netns) -> list[dict[str, Any]]:
-    """The rows of ``show sockets`` for a namespace: the bound ones, as ss(8), in the order in which they were made."""
-    return [sock.record() for sock in ns.sockets if sock.port]

@@ -138,6 +138,10 @@ class Socket(Endpoint):
     def shutdown(self, how: int, *, now: int | None = None) -> None:
         """shutdown(2)."""
 
+    @abstractmethod
+    def destroy(self, *, now: int | None = None) -> None:
+        """End it from outside, as ``ss -K``: its program gets ECONNABORTED."""
+
     @property
     @abstractmethod
     def readable(self) -> bool:

@@ -1,0 +1,116 @@
+"""The sockets of a namespace as ``show sockets`` has them, and the end of one from outside (``ss -K``).
+
+Rows are of what is bound, as in ss(8), in the order in which it was made; then those connections that no program holds:
+not accepted yet, half open, closed and not over, in TIME-WAIT.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vrouter.stack.base.errors import os_error
+from vrouter.stack.l4.tcp import request, timewait
+from vrouter.stack.l4.tcp.details import NOTHING, details, row_of_rest
+from vrouter.stack.l4.tcp.request import Request
+from vrouter.stack.l4.tcp.socket import TcpSocket
+from vrouter.stack.l4.tcp.tcb import Tcb
+from vrouter.stack.l4.tcp.timewait import TimeWait
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from vrouter.stack.l4.socket import Socket
+    from vrouter.stack.netns import Netns
+
+    Entry: TypeAlias = Socket | Request | TimeWait
+
+# What does not take part in a connection.
+LISTENING: Final = ("LISTEN", "UNCONN")
+
+
+class Wanted(NamedTuple):
+    """Which rows are asked for: of this protocol, only those that listen, in this state, with these ports."""
+
+    proto: str | None = None
+    listening: bool = False
+    state: str | None = None
+    sport: int | None = None
+    dport: int | None = None
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether `entry` is one; its row tells the rest."""
+        return (
+            (self.proto is None or entry.table.name == self.proto)
+            and (self.sport is None or entry.port == self.sport)
+            and (self.dport is None or entry.peer_port == self.dport)
+        )
+
+    def shows(self, row: dict[str, Any]) -> bool:
+        """Whether the row of an entry that fits is one."""
+        if self.listening and row["state"] not in LISTENING:
+            return False
+        return self.state is None or row["state"] == self.state
+
+
+EVERYTHING: Final = Wanted()
+
+
+def _entries(ns: Netns) -> Iterator[Entry]:
+    for sock in list(ns.sockets):
+        if sock.port:
+            yield sock
+    for table in (ns._tcp, ns._tcp6):  # asking must not make one
+        for entry in [] if table is None else list(table.connections.values()):
+            if not isinstance(entry, Tcb):
+                yield entry
+            elif entry.sock not in ns.sockets:
+                yield entry.sock
+
+
+def records(ns: Netns, wanted: Wanted = EVERYTHING, *, more: bool = False) -> list[dict[str, Any]]:
+    """The rows of ``show sockets`` for a namespace; with `more` what ``ss -i`` tells stands in them."""
+    now = ns.stack.now
+    found = []
+    for entry in _entries(ns):
+        if not wanted.fits(entry):
+            continue
+        row = _row(entry, now, more)
+        if wanted.shows(row):
+            found.append(row)
+    return found
+
+
+def _row(entry: Entry, now: int, more: bool = False) -> dict[str, Any]:
+    if isinstance(entry, Request | TimeWait):
+        return row_of_rest(entry, more, now)
+    row = entry.record()
+    if more:
+        row |= details(entry, now) if isinstance(entry, TcpSocket) else NOTHING
+    return row
+
+
+def kill(ns: Netns, local: str, peer: str, proto: str | None = None, *, now: int | None = None) -> int:
+    """End all sockets whose row has these ends: their programs get ECONNABORTED, their peers a reset. How many there
+    were; OSError ENOENT when there is none."""
+    now = ns.stack.advance(now)
+    port = local.rpartition(":")[2]
+    wanted = Wanted(proto, sport=int(port) if port.isdecimal() else -1)
+    ended = 0
+    for entry in list(_entries(ns)):
+        if not wanted.fits(entry):
+            continue
+        row = _row(entry, now)
+        if row["local"] != local or row["peer"] != peer:
+            continue
+        if isinstance(entry, Request):
+            request.drop(entry)
+        elif isinstance(entry, TimeWait):
+            timewait.forget(entry)
+        else:
+            entry.destroy(now=now)
+        ended += 1
+    if not ended:
+        raise os_error(errno.ENOENT)
+    return ended
