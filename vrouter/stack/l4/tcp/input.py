@@ -40,7 +40,7 @@ def tcp_input(ns: Netns, pkt: Packet, now: int) -> int:
     """Take a segment in: 0, and it is counted as delivered or consumed; or why it dies here."""
     stats = ns.stats
     seg = parse(pkt)
-    if type(seg) is int:
+    if isinstance(seg, int):
         stats[_IN_SEGS] += 1
         stats[_IN_ERRS] += 1
         return seg
@@ -55,12 +55,12 @@ def tcp_input(ns: Netns, pkt: Packet, now: int) -> int:
         return _NO_SOCKET  # RFC 1122 4.2.3.10: a connection is between two
     table = ns.tcp if family == V4 else ns.tcp6
     entry = table.connections.get((dst, seg.dport, pkt.src, seg.sport))
-    if type(entry) is Tcb:
+    if isinstance(entry, Tcb):
         device = entry.sock.device
         if device is None or came_by(ns, pkt) is device:
             return segment_arrives(entry, seg, now)
     elif entry is not None:
-        if type(entry) is Request:
+        if isinstance(entry, Request):
             return request_arrives(entry, seg, now)
         return time_wait_arrives(entry, seg, now)
     if (is_multicast4(dst) or ns.ip4.is_broadcast(dst)) if family == V4 else is_multicast6(dst):

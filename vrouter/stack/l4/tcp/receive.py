@@ -27,7 +27,7 @@ from vrouter.stack.l4.tcp import delack, output, reorder, transitions, window
 from vrouter.stack.l4.tcp.delack import DUE, NOW, PINGPONG, PUSHED, PUSHED_TWICE
 from vrouter.stack.l4.tcp.info import counts
 from vrouter.stack.l4.tcp.reorder import tell_duplicate
-from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, ECN_DEMAND_CWR, ECN_OK, ECN_SEEN, Tcb
+from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, ECN_DEMAND_CWR, ECN_OK, ECN_SEEN, SYN_RECEIVED, Tcb
 from vrouter.stack.wire import tcp
 
 if TYPE_CHECKING:
@@ -237,6 +237,8 @@ def _in_order(tcb: Tcb, seg: Segment, at: int, start: int, end: int, fin: int, n
             tcb.ack_pending |= NOW | DUE
             return _RCVBUFF
         enqueue(tcb, seg, at, end - start, now)
+        if tcb.state == SYN_RECEIVED:
+            tcb.ato = tcb.quickacks = 0  # data with a SYN (RFC 7413) tell nothing of the peer's pace
     if fin:
         _fin(tcb)
     elif tcb.ooo is not None:

@@ -296,7 +296,7 @@ def _acknowledge(tcb: Tcb, seg: Segment, seq: int, ack: int, now: int) -> int:
     info.last_ack_rcv_at = now
     sacks = unwrap_blocks(tcb, seg.sacks)
     if ack < una:
-        if ack < una - min(tcb.max_window, una - tcb.iss - 1):
+        if ack < max(una - tcb.max_window, tcb.iss):
             lifecycle.challenge_ack(tcb, now)  # RFC 5961 5.2
             return _OLD_ACK
         if sacks:
@@ -321,6 +321,7 @@ def _handshake_done(tcb: Tcb, seg: Segment, seq: int, ack: int, sacks: tuple[tup
     tcb.snd_wnd = tcb.max_window = seg.window << tcb.snd_wscale
     tcb.snd_wl1 = seq
     tcb.snd_wl2 = ack
+    tcb.last_rcv_at = now
     ack_received(tcb, seg, ack, sacks, now)
     if tcb.state == SYN_RECEIVED:
         transitions.move(tcb, transitions.ACK_OF_SYN)
@@ -339,7 +340,7 @@ def _process(tcb: Tcb, seg: Segment, seq: int, end: int, now: int) -> int:
             transitions.move(tcb, transitions.ACK_OF_FIN)
             lifecycle.to_time_wait(tcb, now)
         elif state == LAST_ACK:
-            lifecycle.done(tcb, 0, now)
+            lifecycle.done(tcb)
     if tcb.state == CLOSED:
         tcb.ns.stats[_CONSUMED] += 1
         return 0
@@ -359,7 +360,7 @@ def _process(tcb: Tcb, seg: Segment, seq: int, end: int, now: int) -> int:
                 # RFC 1122 4.2.2.13: nobody will ever read it, and the peer is to know.
                 tcb.ns.stats[_ABORT_ON_DATA] += 1
                 reset.answer(tcb.ns, seg)
-                lifecycle.done(tcb, 0, now)
+                lifecycle.done(tcb)
                 return _CLOSE
             reason = receive.receive_data(tcb, seg, seq, end, now)
             taken = not reason and end > seq

@@ -132,6 +132,7 @@ def _opened(tcb: Tcb, seg: Segment, ack: int, now: int) -> int:
     sent = tcb.snd_nxt - tcb.iss - 1
     _agree(tcb, seg, now)
     tcb.snd_wl2 = ack
+    tcb.last_rcv_at = now
     ack_received(tcb, seg, ack, (), now)
     if tcb.state != SYN_SENT:
         return 0
