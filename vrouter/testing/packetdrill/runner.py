@@ -305,7 +305,8 @@ class Runner:
                 extra = live.payload - packet.length
                 rest = dataclasses.replace(more, seq=(more.seq + more.payload - extra) & _MASK, payload=extra)
                 self._world.packets.insert(0, rest)
-                live = dataclasses.replace(live, payload=packet.length, flags=live.flags & ~_PSH_FIN)
+                flags = live.flags & ~_PSH_FIN | _pushed(packet, live)
+                live = dataclasses.replace(live, payload=packet.length, flags=flags)
         return live
 
     def _find_flow(self, packet: TcpPacket, live: segments.Live) -> None:

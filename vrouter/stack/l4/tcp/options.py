@@ -173,14 +173,17 @@ def _set_congestion(sock: TcpSocket, data: bytes, now: int) -> None:
 def _set_nodelay(sock: TcpSocket, number: int, now: int) -> None:
     _set_nagle(sock, c.NAGLE_OFF, number != 0)
     if number and sock.tcb is not None and sock.state not in _STILL:
-        output.push(sock.tcb, now)
+        sock.tcb.nonagle |= c.NAGLE_PUSH  # what a cork holds back leaves, too
+        output.output(sock.tcb, now)
         sock.ns.settle(now)
 
 
 def _set_cork(sock: TcpSocket, number: int, now: int) -> None:
     _set_nagle(sock, c.NAGLE_CORK, number != 0)
     if not number and sock.tcb is not None and sock.state not in _STILL:
-        output.push(sock.tcb, now)
+        if sock.nonagle & c.NAGLE_OFF:
+            sock.tcb.nonagle |= c.NAGLE_PUSH
+        output.output(sock.tcb, now)
         sock.ns.settle(now)
 
 

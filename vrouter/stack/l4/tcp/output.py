@@ -79,16 +79,18 @@ _RETRANS: Final = int(Stat.TcpRetransSegs)
 def queue_data(tcb: Tcb, data: Data) -> int:
     """Queue as much of `data` as the send buffer has room for; how many bytes that is. Next: `push`."""
     size = data.nbytes if isinstance(data, memoryview) else len(data)
-    left = sizing.room(tcb)
+    queue = tcb.sndq
+    if queue is None:
+        queue = tcb.sndq = SendQueue(tcb.write_seq)
+    window = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    left = sizing.room(tcb, queue, size, min(recovery.room(tcb, tcb.ns.stack.now), window))
     if size > left:
         tcb.wants_room = True
         if not left:
             return 0
         size = left
         data = memoryview(data).cast("B")[:size]
-    queue = tcb.sndq
-    if queue is None:
-        queue = tcb.sndq = SendQueue(tcb.write_seq)
+    sizing.queued(tcb)
     if tcb.state != SYN_SENT:
         rate.check_app_limited(tcb)
     queue.append(data)
@@ -164,12 +166,12 @@ def _send_new(tcb: Tcb, nonagle: int, now: int) -> bool:
         room = 0
     most = SUPERFRAME[tcb.family] // mss * mss or mss
     paced = tcb.pacing_rate
-    if paced:
-        most = min(most, pacing.quantum(tcb))
+    if end - start > 2 * mss:
+        most = min(most, pacing.quantum(tcb, mss))
     urgent = tcb.snd_up > tcb.snd_una
     if urgent:
         most = mss
-    sent = limited = held = False
+    sent = limited = held = shut = False
     while start < end or start == fin:
         if paced and not pacing.may_send(tcb, now):
             held = True
@@ -180,6 +182,7 @@ def _send_new(tcb: Tcb, nonagle: int, now: int) -> bool:
             # A FIN alone takes a number, too.
             if window < (left if left < mss else mss) + (not left):
                 if window <= 0 or 2 * window < tcb.max_window:  # RFC 9293 3.8.6.2.1 (3)
+                    shut = room >= mss or room >= left
                     break
             if window < left:
                 size = window
@@ -223,8 +226,11 @@ def _send_new(tcb: Tcb, nonagle: int, now: int) -> bool:
         start = tcb.snd_nxt
         if last:
             break
+    sizing.window_limits(tcb, shut, now)
     if sent:
         _data_left(tcb, now)
+        if start >= end and not limited:
+            sizing.starved(tcb, now)
     validation.after_sending(tcb, limited or (start < end and room < mss), now)
     return held
 
@@ -241,6 +247,7 @@ def send_now(tcb: Tcb, now: int) -> bool:
     queue = tcb.sndq
     if size < 0 or not (size or last) or queue is None:
         return False
+    queue.push(start)
     if not _transmit(tcb, start, start + size, last, mss, False, now):
         return False
     _data_left(tcb, now)

@@ -1,11 +1,11 @@
-"""When segments may leave, and how large a superframe is, where a connection is paced.
+"""When segments may leave, and how large a superframe is.
 
-It is paced when its congestion control asks for it (BBR) or the program does (SO_MAX_PACING_RATE): ``pacing_rate`` is
-not 0 then. Each superframe carries what the rate lets through in about a millisecond, at least two segments
-(tcp_tso_autosize), and the next one may leave when this one would be through at that rate. A timer may be late by its
-grain; up to a millisecond of that is made up for, so that the mean is the rate.
+Each superframe carries what leaves in about a millisecond, at least two segments (tcp_tso_autosize), by the rate or,
+where there is none, by the window and the RTT.
 
-Without pacing nothing would come between two superframes, so they are as large as they can be.
+A connection is paced when its congestion control asks for it (BBR) or the program does (SO_MAX_PACING_RATE):
+``pacing_rate`` is not 0 then, and the next superframe may leave when the one before it would be through at that rate. A
+timer may be late by its grain; up to a millisecond of that is made up for, so that the mean is the rate.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.l4.tcp import timers
+from vrouter.stack.l4.tcp.rtt import minimum
 from vrouter.stack.l4.tcp.tcb import MS, SECOND
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 BURST: Final = MS  # ns of data that may leave at once
 MIN_SEGMENTS: Final = 2
+MOST: Final = 65536
 _SHIFT: Final = 10  # rate >> 10: bytes in about a millisecond
+_RTT_SHIFT: Final = 9  # for each 512 µs of the RTT half as much is added
 
 
 def may_send(tcb: Tcb, now: int) -> bool:
@@ -31,10 +34,20 @@ def may_send(tcb: Tcb, now: int) -> bool:
     return False
 
 
-def quantum(tcb: Tcb) -> int:
-    """How many bytes a superframe may have: whole segments."""
-    mss = tcb.mss
-    return max((tcb.pacing_rate >> _SHIFT) // mss, MIN_SEGMENTS) * mss
+def quantum(tcb: Tcb, mss: int) -> int:
+    """How many bytes a superframe may have, whole segments: what leaves in about a millisecond, and at short distances
+    more, for the queue that it makes is short there, too (tcp_tso_autosize)."""
+    rate = tcb.pacing_rate
+    if not rate:
+        srtt = tcb.srtt
+        if not srtt:
+            return MOST
+        rate = 2 * tcb.cwnd * SECOND // srtt
+    size = rate >> _SHIFT
+    least = minimum(tcb)
+    if least >= 0:
+        size += MOST >> min(least // 1000 >> _RTT_SHIFT, 31)
+    return max(size // mss, MIN_SEGMENTS) * mss
 
 
 def sent(tcb: Tcb, size: int, now: int) -> None:

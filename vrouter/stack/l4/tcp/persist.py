@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from vrouter.stack.l4.constants import NAGLE_CORK
 from vrouter.stack.l4.tcp.tcb import MS, REXMIT_NONE, REXMIT_PROBE, Tcb
 from vrouter.stack.l4.tcp.timers import arm_rexmit, disarm_rexmit
 
-LEAST: Final = 200 * MS  # between two probes, and how long a cork holds
+LEAST: Final = 200 * MS  # between two probes
 
 
 def unsent(tcb: Tcb) -> bool:
@@ -22,10 +21,7 @@ def unsent(tcb: Tcb) -> bool:
 def arm(tcb: Tcb, now: int) -> None:
     """Nothing is under way: should something wait, it is looked after (tcp_check_probe_timer)."""
     if tcb.rexmit_kind == REXMIT_NONE and unsent(tcb):
-        wait = interval(tcb)
-        if tcb.snd_wnd > 0 and tcb.nonagle & NAGLE_CORK:
-            wait = LEAST
-        arm_rexmit(tcb, REXMIT_PROBE, now + wait)
+        arm_rexmit(tcb, REXMIT_PROBE, now + interval(tcb))
 
 
 def interval(tcb: Tcb) -> int:

@@ -27,13 +27,13 @@ _STALE: Final = 64  # chunks that went, before the lists are cut
 
 
 class SendQueue:
-    """The bytes numbered `base` to `end` (excluded)."""
+    """The bytes numbered `base` to `end` (excluded); ``tail`` is where the last of Linux's buffers would begin
+    (`sizing`)."""
 
-    __slots__ = ("_chunks", "_first", "_pushes", "_starts", "base", "end")
+    __slots__ = ("_chunks", "_first", "_pushes", "_starts", "base", "end", "tail")
 
     def __init__(self, base: int) -> None:
-        self.base = base
-        self.end = base
+        self.base = self.end = self.tail = base
         self._chunks: list[Data] = []
         self._starts: list[int] = []  # the number of each chunk's first byte
         self._first = 0  # index of the chunk that holds `base`
