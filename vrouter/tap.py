@@ -23,7 +23,6 @@ once what it pays for each frame otherwise. It takes both from any TAP with the 
 Read first: Linux Documentation/networking/tuntap.rst; VIRTIO 1.2 section 5.1.6 (the header).
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -279,6 +278,8 @@ def _keep_freed_memory() -> None:
     By default it returns what is more than 128 KiB to the kernel at once, and the next superframes would find each of
     their pages missing: more than half of the time that moving them takes.
     """
+    import ctypes  # 4 ms, which a router without TAPs does not pay
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # glibc
         mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE)
