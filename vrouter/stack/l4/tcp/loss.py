@@ -188,9 +188,12 @@ def _newreno(tcb: Tcb, sent: Scoreboard, advanced: bool) -> None:
     if tcb.ca_state < CA_RECOVERY:
         if sent.sacked < tcb.reordering * tcb.mss:
             return
-    elif tcb.ca_state != CA_RECOVERY or not advanced:
-        return
-    _lose_first(tcb, sent)
+        _lose_first(tcb, sent)
+    elif tcb.ca_state == CA_RECOVERY and advanced:
+        first = sent.ranges[0]
+        if not first.flags & LOST:
+            _lose_first(tcb, sent)
+            sent.force = (first.start, first.end)  # whatever PRR leaves room for: there may be no other ACK
 
 
 def _reno_duplicate(tcb: Tcb, sent: Scoreboard, duplicates: int) -> None:
