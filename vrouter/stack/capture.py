@@ -53,6 +53,10 @@ class Capture:
             dev.captures = tuple(c for c in dev.captures if c is not self)
         self.devices.clear()
 
+    def forget(self, dev: Device) -> None:
+        """`dev` leaves its namespace."""
+        self.devices.remove(dev)
+
     def record(self, dev: Device, direction: int, frame: bytes, now: int) -> None:
         """One frame passed."""
         if self.matches is not None and not self.matches(frame):

@@ -34,6 +34,8 @@ class Devices(Addresses):
     def _enter(self, dev: Device) -> None:
         self.devices[dev.name] = dev
         self.macs[dev.mac] = self.macs.get(dev.mac, 0) + 1
+        if self._packets is not None:
+            self._packets.device_added(dev)
 
     def add_device(
         self,
@@ -103,7 +105,7 @@ class Devices(Addresses):
         for sock in list(self.multicasters):
             sock.device_removed(dev)
         for capture in dev.captures:  # whoever may see this namespace may not see the next one
-            capture.devices.remove(dev)
+            capture.forget(dev)
         dev.captures = ()
         if dev.drops is not None:
             for index in range(N_REASONS):

@@ -21,6 +21,8 @@ from vrouter.stack.l4.opening import open_socket
 from vrouter.stack.l4.socket import Socket, close_all
 from vrouter.stack.l4.tcp.lifecycle import end_all
 from vrouter.stack.netns.discovery import Discovery
+from vrouter.stack.wire.ethernet import ETHERTYPE_IPV4, ETHERTYPE_IPV6, ethertype
+from vrouter.stack.wire.ethernet import HEADER_LEN as ETHERNET_LEN
 
 if TYPE_CHECKING:
     from vrouter.stack.base.packet import Packet
@@ -111,6 +113,27 @@ class Netns(Discovery):
         if flow_label >= 0:
             tos |= (flow_label or NO_FLOW) << 8
         self.stack.pipeline.socket_output(self, self.ip(pkt.family), pkt, route, now, ttl, tos, dont_fragment)
+
+    def send_packet(self, pkt: Packet, route: Route, now: int) -> None:
+        """Send an IP packet that is complete with its header (``l3 l4 src dst proto ttl family ethertype`` set)."""
+        self.stats[Stat.AcctOriginated] += 1
+        pipeline = self.stack.pipeline
+        pipeline.output(self, self.ip(pkt.family), pkt, route, now)
+        pipeline.run(now)
+
+    def send_frame(self, pkt: Packet, now: int) -> None:
+        """Send an Ethernet frame by ``pkt.oif``; by ``lo`` the IP packet in it goes around."""
+        dev = pkt.oif
+        if dev is not None and dev.kind == "lo":
+            pkt.start += ETHERNET_LEN
+            pkt.family = {ETHERTYPE_IPV4: addr.V4, ETHERTYPE_IPV6: addr.V6}.get(ethertype(pkt.buf, pkt.l2), 0)
+            if not pkt.family:
+                pkt.iif = dev
+                self.stats[Stat.AcctOriginated] += 1
+                self.stack.pipeline.drop(self, pkt, DropReason.UNHANDLED_PROTO)
+                return
+        self.stack.pipeline.originate_frame(self, pkt, now)
+        self.stack.pipeline.run(now)
 
     def drop_counts(self) -> dict[str, int]:
         """How many packets died for each reason, by the reason's name; zero counts are left out."""

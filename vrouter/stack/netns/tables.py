@@ -19,6 +19,8 @@ from vrouter.stack.l3.ip6 import Ip6State
 from vrouter.stack.l3.nexthop import NextHopTable
 from vrouter.stack.l3.reassembly import Reassembler
 from vrouter.stack.l4.icmp import PingTable
+from vrouter.stack.l4.packet_socket import PacketTable
+from vrouter.stack.l4.raw import RawTable
 from vrouter.stack.l4.tcp.state import TcpState
 from vrouter.stack.l4.tcp.table import TcpTable
 from vrouter.stack.l4.udp import UdpTable
@@ -49,6 +51,7 @@ class Tables:
         "_neigh6",
         "_next_ifindex",
         "_nexthops",
+        "_packets",
         "_ping",
         "_ping6",
         "_sysctl",
@@ -73,6 +76,7 @@ class Tables:
         "memberships",
         "multicasters",
         "name",
+        "raw_tables",
         "sockets",
         "stack",
         "stats",
@@ -113,6 +117,8 @@ class Tables:
         self._tcp: TcpTable | None = None
         self._tcp6: TcpTable | None = None
         self._tcp_state: TcpState | None = None
+        self._packets: PacketTable | None = None
+        self.raw_tables: dict[tuple[int, int], RawTable] | None = None  # by family and protocol
         self._ping: PingTable | None = None
         self._ping6: PingTable | None = None
 
@@ -217,6 +223,22 @@ class Tables:
         if self._tcp_state is None:
             self._tcp_state = TcpState(self.this)
         return self._tcp_state
+
+    @property
+    def packets(self) -> PacketTable:
+        """Packet sockets, which watch devices."""
+        if self._packets is None:
+            self._packets = PacketTable(self.this)
+        return self._packets
+
+    def raw(self, family: int, proto: int) -> RawTable:
+        """The raw sockets of a protocol."""
+        if self.raw_tables is None:
+            self.raw_tables = {}
+        table = self.raw_tables.get((family, proto))
+        if table is None:
+            table = self.raw_tables[family, proto] = RawTable(self.this, family, proto)
+        return table
 
     @property
     def ping(self) -> PingTable:

@@ -39,6 +39,7 @@ from vrouter.stack.l3.route import (
 )
 from vrouter.stack.l4.icmp import ping_error, ping_input
 from vrouter.stack.l4.membership import is_member
+from vrouter.stack.l4.raw import raw_error, raw_input
 from vrouter.stack.l4.tcp.error import tcp_error
 from vrouter.stack.l4.tcp.input import tcp_input
 from vrouter.stack.l4.udp import udp_error, udp_input
@@ -212,6 +213,7 @@ class Inward(Multicast):
                     self.tell(ns, ip, pkt, kind, info, now)
                 return self.drop(ns, pkt, reason)
         ns.stats[codec.delivers] += 1
+        heard = ns.raw_tables is not None and raw_input(ns, pkt)
         proto = pkt.proto
         if proto == PROTO_TCP:
             reason = tcp_input(ns, pkt, now)
@@ -239,6 +241,8 @@ class Inward(Multicast):
             self.membership_input(ns, pkt, now)
         elif proto == codec.empty_proto:
             ns.stats[_CONSUMED] += 1  # RFC 8200 4.7
+        elif heard:
+            ns.stats[_CONSUMED] += 1
         else:
             self.tell(ns, ip, pkt, PROTO_UNREACHABLE, codec.proto_at(pkt), now)
             self.drop(ns, pkt, DropReason.IP_NOPROTO)
@@ -332,6 +336,8 @@ class Inward(Multicast):
                 return
         tell = _TELL.get(quoted.proto) or (ping_error if quoted.proto == codec.icmp_proto else None)
         known = tell is not None and tell(ns, quoted, news.type, news.code, info, now, pkt.src, ip.family)
+        if ns.raw_tables is not None:
+            known |= raw_error(ns, quoted, news.type, news.code, info, pkt.src, ip.family)
         tcp = ns._tcp_state
         if tcp is not None and tcp.outbox:
             self.send_segments(ns, tcp, now)
