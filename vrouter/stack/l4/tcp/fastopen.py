@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.counters import Stat
+from vrouter.stack.l4.tcp import recovery
 from vrouter.stack.l4.tcp.tcb import SECOND, SYN_SENT
 
 if TYPE_CHECKING:
@@ -67,11 +68,14 @@ def may_send_data(tcb: Tcb, now: int) -> bool:
 
 
 def synack_received(tcb: Tcb, seg: Segment, sent: int, acked: int, now: int) -> None:
-    """A SYN-ACK came to a SYN that had the option: what it says is remembered. `sent` bytes went with the SYN, and
-    `acked` of them are acknowledged (tcp_rcv_fastopen_synack)."""
+    """A SYN-ACK came to a SYN of Fast Open: what it says is remembered (tcp_rcv_fastopen_synack). `sent` bytes went
+    with the SYN, and `acked` of them are acknowledged; the others are lost. Expects ESTABLISHED."""
     cookie = seg.fastopen
     if sent:
         tcb.ns.stats[_ACTIVE if acked else _ACTIVE_FAIL] += 1
+        tcb.info.syn_data = acked > 0
+    if acked < sent:
+        recovery.syn_data_lost(tcb, now)
     lost = tcb.total_retrans > 0 and sent > 0 and not acked and not cookie
     if not cookie and not lost and tcb.tcp.metrics.find(tcb.family, tcb.peer) is None:
         return

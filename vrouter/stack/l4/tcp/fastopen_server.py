@@ -15,8 +15,9 @@ from vrouter.stack.base.addresses import MAX6, V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.siphash import siphash
 from vrouter.stack.l4.constants import READ
-from vrouter.stack.l4.tcp import lifecycle, output, receive
+from vrouter.stack.l4.tcp import lifecycle, output
 from vrouter.stack.l4.tcp.fastopen import SERVER, SERVER_NO_COOKIE
+from vrouter.stack.l4.tcp.receive import ReceiveQueue
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.request import Request
@@ -67,10 +68,14 @@ def open_at_once(req: Request, seg: Segment, now: int) -> bool:
     tcb.snd_wnd = tcb.max_window = seg.window  # RFC 7323 2.2: never scaled in a SYN
     tcb.snd_wl1, tcb.snd_wl2 = req.irs, tcb.snd_una
     lifecycle.begin_transfer(tcb, now)
-    if seg.end > seg.data:
-        receive.receive_data(tcb, seg, req.rcv_nxt, req.rcv_nxt + seg.end - seg.data, now)
+    size = seg.end - seg.data
+    if size:
+        tcb.rcvq = ReceiveQueue()
+        tcb.rcvq.append(bytes(memoryview(seg.pkt.buf)[seg.data : seg.end]))
+        tcb.rcv_nxt += size
+        tcb.tcp.charge(size)
     output.send_syn(tcb, now)
-    tcb.ack_pending = 0
+    tcb.info.syn_data = size > 0
     tcb.retrans_at = now
     assert sock.queue is not None
     sock.queue.append(tcb.sock)

@@ -46,6 +46,7 @@ class Counts:
         "reord_seen",
         "segs_in",
         "segs_out",
+        "syn_data",
         "total_rto",
         "total_rto_recoveries",
         "total_rto_time",
@@ -57,6 +58,7 @@ class Counts:
         self.dsack_dups = self.reord_seen = self.rcv_ooopack = self.rehash = 0
         self.total_rto = self.total_rto_recoveries = self.total_rto_time = 0  # the time in ns
         self.last_ack_rcv_at = 0
+        self.syn_data = False  # what came, or went, with the SYN was taken (RFC 7413)
         self.limited: list[int] | None = None
         self.limited_kind = IDLE
         self.limited_since = 0
@@ -153,7 +155,7 @@ def _options(tcb: Tcb) -> int:
         | (_WSCALE if tcb.wscale_ok else 0)
         | (_ECN if tcb.ecn & ECN_OK else 0)
         | (_ECN_SEEN if tcb.ecn & ECN_SEEN else 0)
-        | (_SYN_DATA if False else 0)
+        | (_SYN_DATA if tcb.info is not None and tcb.info.syn_data else 0)
     )
 
 

@@ -152,6 +152,7 @@ def _find_path(req: Request, now: int) -> bool:
     req.rcv_wnd, req.window_clamp, req.rcv_wscale = window.first_window(
         sock.rcvbuf, mss, sock.window_clamp, req.wscale_ok, largest
     )
+    req.rcv_wnd = min(req.rcv_wnd, window.MAX_WINDOW)
     return True
 
 

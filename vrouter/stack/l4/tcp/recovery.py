@@ -267,6 +267,20 @@ def mtu_reduced(tcb: Tcb, now: int) -> None:
             reduction.lose(tcb, one)
     if board.waiting == before:
         return
+    _resend_without_congestion(tcb, board, now)
+
+
+def syn_data_lost(tcb: Tcb, now: int) -> None:
+    """The peer acknowledged our SYN without the data that came with it (RFC 7413 4.2.2): they go again."""
+    board = tcb.sent
+    if board is not None and board.ranges:
+        for one in list(board.ranges):
+            reduction.lose(tcb, one)
+        _resend_without_congestion(tcb, board, now)
+
+
+def _resend_without_congestion(tcb: Tcb, board: Scoreboard, now: int) -> None:
+    """Something is lost that tells nothing about the path's load (tcp_non_congestion_loss_retransmit)."""
     if not tcb.sack_ok:
         board.sacked = min(board.sacked, max(tcb.snd_nxt - tcb.snd_una - board.lost, 0))
     if tcb.ca_state != CA_LOSS:

@@ -332,6 +332,7 @@ def accept(req: Request, seg: Segment, now: int) -> int:
     """Make the connection, which takes `seg` as its first segment, and tell the listener."""
     sock = req.sock
     tcb = lifecycle.open_passive(req, now)
+    tcb.delivered = 1  # the SYN-ACK, which is one segment
     assert sock.queue is not None
     sock.queue.append(tcb.sock)
     verdict = segment.segment_arrives(tcb, seg, now)

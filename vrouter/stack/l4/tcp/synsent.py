@@ -137,10 +137,10 @@ def _opened(tcb: Tcb, seg: Segment, ack: int, now: int) -> int:
     if tcb.state != SYN_SENT:
         return 0
     fast, tcb.fastopen = tcb.fastopen, None
-    if fast is not None and fast.asked:
-        fastopen.synack_received(tcb, seg, sent, ack - tcb.iss - 1, now)
     transitions.move(tcb, transitions.SYN_ACK)
     lifecycle.established(tcb, now)
+    if fast is not None:
+        fastopen.synack_received(tcb, seg, sent, ack - tcb.iss - 1, now)
     start = tcb.rcv_nxt
     end = start + seg.end - seg.data
     taken = False
