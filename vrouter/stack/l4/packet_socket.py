@@ -308,6 +308,12 @@ class PacketSocket(Socket):
         self._begin(now)
         raise os_error(errno.EOPNOTSUPP)
 
+    def destroy(self, *, now: int | None = None) -> None:
+        """ECONNABORTED for the program."""
+        self.ns.stack.advance(now)
+        self.error = errno.ECONNABORTED
+        self.wake(c.ERROR)
+
     @property
     def readable(self) -> bool:
         """Whether a receiving call would not raise EAGAIN."""

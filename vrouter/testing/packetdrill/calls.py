@@ -30,7 +30,7 @@ _CLOSED: Final = 7
 class Descriptor:
     """An open file of a script: a socket, or what epoll_create(2) made."""
 
-    __slots__ = ("edges", "flags", "shut", "sock", "watched", "written")
+    __slots__ = ("connecting", "edges", "flags", "sock", "watched", "written")
 
     def __init__(self, sock: Any) -> None:
         self.sock = sock
@@ -38,7 +38,7 @@ class Descriptor:
         self.written = 0  # of a blocking write that has not returned yet
         self.edges: dict[int, int] = {}  # of epoll: what has happened since it was last told
         self.watched: dict[int, int] = {}  # of epoll: the events by descriptor
-        self.shut = 0
+        self.connecting = False  # whether that has begun with a SYN
 
 
 class Mismatch(Exception):
@@ -174,10 +174,7 @@ class Calls:
         return 0
 
     def _call_shutdown(self, call: Call, patient: bool) -> int:
-        file = self._file(call)
-        how = self._int(call.arguments[1])
-        file.sock.shutdown(how, now=self.world.now)
-        file.shut |= how + 1
+        self._file(call).sock.shutdown(self._int(call.arguments[1]), now=self.world.now)
         return 0
 
     # -- data -------------------------------------------------------------------------------------------------------
@@ -193,17 +190,19 @@ class Calls:
                     raise
                 break
             except OSError:
-                if not file.written:
+                if file.connecting or not file.written:
+                    file.connecting, file.written = False, 0
                     raise
                 break
             finally:
                 world.settle()
             file.written += sent
+            file.connecting |= patient and file.sock.state in _CONNECTING
             if not patient or not size:
                 break
         if patient:
             self._await_connection(file)
-        total, file.written = file.written, 0
+        total, file.written, file.connecting = file.written, 0, False
         return total
 
     @staticmethod
@@ -238,9 +237,7 @@ class Calls:
             file.written = 0
             return self._write(call, size, 0, patient)
         if file.written:
-            self._await_connection(file)
-            sent, file.written = file.written, 0
-            return sent
+            return self._write(call, size, 0, patient)
         where = self._address(address, world.name(world.remote_text, PORT))
         try:
             sent = int(file.sock.sendto(bytes(size), flags, where, now=world.now))
@@ -252,7 +249,7 @@ class Calls:
             raise
         world.settle()
         if patient and file.sock.state in _CONNECTING:
-            file.written = sent
+            file.written, file.connecting = sent, True
             raise BlockingIOError(errno.EAGAIN, "")
         return sent
 
@@ -389,10 +386,10 @@ class Calls:
             events |= _OUT
         if sock.error:
             events |= _ERR
-        closed = int(getattr(sock, "poll_hangup", 0))
-        if closed & 1:
+        ended = sock.shut & 1 or (sock.tcb is not None and sock.tcb.fin_rcvd)
+        if ended:
             events |= _RDHUP
-        if closed & 2:
+        if sock.state == _CLOSED or (ended and sock.shut & 2):
             events |= _HUP
         return events
 

@@ -172,6 +172,8 @@ class Runner:
     # -- calls ------------------------------------------------------------------------------------------------------
 
     def _call(self, event: Event, call: Call, until: int, ranged: bool) -> None:
+        if call.errno == "EFAULT":
+            raise LinuxOnly("pointers to no memory")
         patient = self._calls.blocks(call)
         try:
             result: int | OSError = self._calls.attempt(call, patient)
@@ -222,12 +224,16 @@ class Runner:
         assert self._pending is not None
         _, call, until, _ = self._pending
         limit = BEGIN + until + self._tolerance(until)
-        self._world.advance(limit, lambda: (self._retry(), self._pending is None)[1])
+        self._world.advance(limit, self._returned)
         if self._pending is not None:
             if self._done is None:
                 raise _Failed(f"{call.name} blocks still at {(self._world.now - BEGIN) / _SECOND:.6f} s")
             self._pending = None
             self._check_return(call, until, self._done)
+
+    def _returned(self) -> bool:
+        self._retry()
+        return self._pending is None
 
     def _compare(self, call: Call, result: int | OSError) -> None:
         wanted = call.result
@@ -320,7 +326,10 @@ class Runner:
             found.port, found.remote_port = ports
         self._flow = found
         if found.offset is None:
-            found.offset = (live.seq - packet.seq) & _MASK
+            if live.flags & wire.SYN:
+                found.offset, found.written = live.seq, packet.seq
+            else:
+                found.offset = (live.seq - packet.seq) & _MASK
 
     def _compare_packet(self, packet: TcpPacket, live: segments.Live) -> None:
         flow = self._flow
@@ -329,7 +338,7 @@ class Runner:
         problem = ""
         if live.flags != segments.flags_of(packet.flags):
             problem = "flags"
-        elif (live.seq - flow.offset) & _MASK != packet.seq & _MASK:
+        elif (live.seq - flow.offset + (flow.written if live.flags & wire.SYN else 0) - packet.seq) & _MASK:
             problem = "sequence number"
         elif live.payload != packet.length:
             problem = "length"

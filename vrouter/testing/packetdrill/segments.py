@@ -65,7 +65,8 @@ class Flow:
     remote: int
     remote_port: int
     offset: int | None = None  # the namespace's first sequence number
-    base: int = 0  # the peer's
+    written: int = 0  # what the script has for it
+    base: int = 0  # the peer's first one
     stamps: dict[int, int] = field(default_factory=dict)  # of the namespace's timestamps: the script's -> the real
     first_stamp: tuple[int, int] | None = None  # the first of them
     sent: bytes = b""  # the namespace's last packet: what an ICMP error quotes
@@ -96,7 +97,7 @@ class Live:
             for letter, bit in sorted(_LETTERS.items(), key=lambda item: "SFRPUEWA.".index(item[0]))
             if self.flags & bit
         )
-        first = (self.seq - offset) & _MASK
+        first = (self.seq - offset) & _MASK  # as of a SYN whose number is 0
         words = [letters or "-", f"{first}:{(first + self.payload) & _MASK}({self.payload})"]
         if self.flags & wire.ACK:
             words.append(f"ack {self.ack if self.flags & wire.SYN else (self.ack - base) & _MASK}")
@@ -142,7 +143,7 @@ def read(packet: bytes, at: int) -> Live | None:
 
 def build(packet: TcpPacket, flow: Flow, cookie: bytes) -> bytes:
     """An inbound segment as an IP packet; what it acknowledges is moved to the namespace's numbers."""
-    offset = flow.offset or 0
+    offset = (flow.offset or 0) - (flow.written if "S" in packet.flags else 0)
     ack = (packet.ack + offset) & _MASK if packet.ack >= 0 else 0
     options = emit_options(packet.options or (), flow, cookie, offset)
     header_len = wire.HEADER_LEN + len(options)
