@@ -76,6 +76,7 @@ def sent(tcb: Tcb, start: int, end: int, now: int, retransmission: bool) -> None
     board = tcb.sent
     if board is None:
         board = tcb.sent = Scoreboard()
+        board.window = tcb.snd_wnd >> tcb.snd_wscale
         tcb.rack = Rack()
     kind = tcb.rexmit_kind
     if retransmission:
