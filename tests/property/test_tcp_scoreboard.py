@@ -71,13 +71,10 @@ class Twin:
     def count(self, flags: int, of: int) -> int:
         return sum(byte.flags & of == flags for byte in self.bytes.values())
 
-    def waiting_run(self, limit: int) -> tuple[int, int] | None:
-        for start in range(self.una, self.nxt):
-            if self.bytes[start].flags & (LOST | RETRANS) == LOST:
-                end = start
-                while end < self.nxt and end - start < limit and self.bytes[end].flags & (LOST | RETRANS) == LOST:
-                    end += 1
-                return start, end
+    def first_waiting(self) -> int | None:
+        for seq in range(self.una, self.nxt):
+            if self.bytes[seq].flags & (LOST | RETRANS) == LOST:
+                return seq
         return None
 
 
@@ -116,7 +113,8 @@ def agree(board: Scoreboard, twin: Twin) -> None:
     sacked = [seq for seq, byte in twin.bytes.items() if byte.flags & SACKED]
     assert board.highest_sacked == (max(sacked) + 1 if sacked else -1)
     assert (board.sacked_segments > 0) == bool(sacked)
-    assert board.waiting_run(7) == twin.waiting_run(7)
+    waiting = board.next_waiting()
+    assert (waiting and waiting.start) == twin.first_waiting()
     listed = in_time(board)
     assert [one.sent_at for one in listed] == sorted(one.sent_at for one in listed)
     waits = [one for one in board.ranges if not one.flags & SACKED and one.flags & (LOST | RETRANS) != LOST]
@@ -147,7 +145,7 @@ def test_ranges_say_what_bytes_would(steps: list[tuple[str, int, int]], mss: int
         span = twin.nxt - twin.una
         if what == "send":
             now += more
-            board.send(twin.nxt, twin.nxt + value, now, mss, False)
+            board.send(twin.nxt, twin.nxt + value, now, mss)
             twin.send(twin.nxt, twin.nxt + value, now, mss)
         elif what == "ack":
             ack = twin.una + int(value * span)
@@ -169,10 +167,12 @@ def test_ranges_say_what_bytes_would(steps: list[tuple[str, int, int]], mss: int
             for one in board.ranges[at : at + more]:
                 board.mark_lost(one)
                 twin.lose(one.start, one.end)
-        elif what == "resend" and (run := board.waiting_run(value)):
+        elif what == "resend" and (one := board.next_waiting()):
             now += 1
-            board.resend(*run, now, mss)
-            twin.resend(*run, now, mss)
+            start, end = one.start, min(one.start + value, one.end if more else twin.nxt)
+            if all(not twin.bytes[seq].flags & SACKED for seq in range(start, end)):
+                board.resend(start, end, now, mss)
+                twin.resend(start, end, now, mss)
         elif what == "forgive":
             board.forgive()
             twin.forgive()
@@ -191,7 +191,7 @@ def test_ranges_say_what_bytes_would(steps: list[tuple[str, int, int]], mss: int
 def test_tiny_blocks_make_no_more_ranges_than_segments(blocks: list[tuple[int, int]]) -> None:
     """A peer that SACKs a few bytes at a time has nothing split: no segment of 1,448 bytes lies in such a block."""
     board = Scoreboard()
-    board.send(FIRST, FIRST + 64_000, 1, 1448, False)
+    board.send(FIRST, FIRST + 64_000, 1, 1448)
     for offset, size in blocks:
         assert board.cover(FIRST + offset, FIRST + offset + size) == []
     assert len(board.ranges) == 1

@@ -120,7 +120,7 @@ def test_an_echo_older_than_the_retransmission_tells_nothing():
 
 
 def test_the_window_widens_with_dsacks_and_narrows_after_recoveries():
-    """RFC 8985 6.2 step 4: reo_wnd_mult grows once for each round trip with a DSACK, for 16 recoveries; at most SRTT."""
+    """RFC 8985 6.2 step 4: reo_wnd_mult grows once a round trip with a DSACK, for 16 recoveries; at most SRTT."""
     s = Sender()
     rack = s.tcb.rack
     rack.reordered = 1

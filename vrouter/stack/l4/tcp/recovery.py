@@ -46,7 +46,6 @@ __all__ = [
     "sent",
 ]
 
-_SUPERFRAME: Final = 65535
 _THIN: Final = 4  # segments of a thin stream, which is tried at even intervals for so long:
 _THIN_RETRIES: Final = 6
 _NEW_FIRST: Final = 2  # of ``tcb.frto``
@@ -82,11 +81,8 @@ def sent(tcb: Tcb, start: int, end: int, now: int, retransmission: bool) -> None
     if retransmission:
         _sent_again(tcb, board, start, end, now)
     else:
-        app_limited = tcb.app_limited != 0
         idle = not board.ranges
-        made = board.send(start, end, now, tcb.mss, app_limited)
-        if made is not None:
-            rate.snapshot(tcb, made, now, idle)
+        rate.snapshot(tcb, board.send(start, end, now, tcb.mss), now, idle)
     if tcb.ca_state:
         if reduction.in_reduction(tcb) and tcb.prr is not None:
             tcb.prr.out += end - start
@@ -123,7 +119,7 @@ def oldest_sent_at(tcb: Tcb) -> int:
 def next_retransmission(tcb: Tcb, now: int) -> tuple[int, int] | None:
     """What is to be sent again next, as one segment or superframe: (start, end), None when there is nothing to send.
 
-    It is whole segments, or the last one before something that arrived, and no more than may be in flight.
+    It is one superframe or part of one that was sent before, whole segments of it, and no more than may be in flight.
     """
     board = tcb.sent
     if board is None:
@@ -140,9 +136,9 @@ def next_retransmission(tcb: Tcb, now: int) -> tuple[int, int] | None:
     if space <= 0:
         return None
     mss = tcb.mss
-    run = board.waiting_run(max(_SUPERFRAME // mss, 1) * mss)
-    assert run is not None
-    start, end = run
+    one = board.next_waiting()
+    assert one is not None
+    start, end = one.start, one.end
     if end - start > space:
         end = start + space // mss * mss
         if end == start:

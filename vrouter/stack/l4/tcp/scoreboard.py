@@ -1,7 +1,7 @@
 """What is outstanding, as ranges of bytes: sent when, SACKed, lost, sent again (RFC 6675 2, RFC 8985 5.2).
 
-The ranges of a `Scoreboard` lie side by side from ``snd_una`` to ``snd_nxt``. A superframe is one range, and so is all
-that was sent in one moment; a SACK block or a loss splits it, and ranges that nothing tells apart any more are joined.
+The ranges of a `Scoreboard` lie side by side from ``snd_una`` to ``snd_nxt``. A superframe is one range; a
+SACK block or a loss splits it, and what is SACKed side by side is joined.
 A SYN and a FIN count as one byte each, as their sequence numbers do.
 
 A split happens only where two segments of the wire meet (``origin`` and ``mss`` of a range say where): what a SACK
@@ -110,22 +110,10 @@ class Scoreboard:
         self.reneged = False
         self.window = 0  # the last one that the peer told: what repeats it may be a duplicate ACK
 
-    def send(self, start: int, end: int, now: int, mss: int, app_limited: bool) -> Range | None:
-        """New bytes leave; the range they make, or None when they lengthen the last one, sent in the same moment."""
-        ranges = self.ranges
-        if ranges:
-            last = ranges[-1]
-            if (
-                last.sent_at == now
-                and not last.flags
-                and last.mss == mss
-                and last.app_limited is app_limited
-                and (start - last.origin) % mss == 0
-            ):
-                last.end = end
-                return None
+    def send(self, start: int, end: int, now: int, mss: int) -> Range:
+        """New bytes leave, as one segment or superframe: the range they make."""
         made = Range(start, end, now, mss)
-        ranges.append(made)
+        self.ranges.append(made)
         self._link_newest(made)
         return made
 
@@ -261,19 +249,6 @@ class Scoreboard:
             at += 1
         self.hint = ranges[at].start
         return ranges[at]
-
-    def waiting_run(self, limit: int) -> tuple[int, int] | None:
-        """The lowest bytes in a row that are lost and were not sent again, `limit` of them at most."""
-        one = self.next_waiting()
-        if one is None:
-            return None
-        ranges = self.ranges
-        start, end = one.start, one.end
-        at = bisect_right(ranges, start, key=_START)
-        while end - start < limit and at < len(ranges) and ranges[at].flags & (LOST | RETRANS) == LOST:
-            end = ranges[at].end
-            at += 1
-        return start, min(end, start + limit)
 
     def resend(self, start: int, end: int, now: int, mss: int) -> list[Range]:
         """`start` to `end` (not SACKed) leave again: the ranges they make, in segments of `mss` from `start` on."""
