@@ -147,7 +147,8 @@ def _send_again(tcb: Tcb, now: int) -> bool:
             return True
         if paced and not pacing.may_send(tcb, now):
             return False
-        if not retransmit(tcb, again[0], again[1], now):
+        start, end = again
+        if not retransmit(tcb, start, min(end, start + pacing.quantum(tcb, tcb.mss)), now):
             return True
 
 
@@ -247,17 +248,16 @@ def send_now(tcb: Tcb, now: int) -> bool:
     queue = tcb.sndq
     if size < 0 or not (size or last) or queue is None:
         return False
-    queue.push(start)
-    if not _transmit(tcb, start, start + size, last, mss, False, now):
+    if not _transmit(tcb, start, start + size, last, mss, False, now, PSH):
         return False
     _data_left(tcb, now)
     return True
 
 
-def _transmit(tcb: Tcb, start: int, stop: int, last: bool, mss: int, whole: bool, now: int) -> bool:
-    """New data `start` to `stop`, behind it the FIN if `last`, leaves as a segment or a superframe; False when there is
-    no route. `whole`: it is a probe of the path."""
-    flags = ACK
+def _transmit(tcb: Tcb, start: int, stop: int, last: bool, mss: int, whole: bool, now: int, flags: int = 0) -> bool:
+    """New data `start` to `stop`, behind it the FIN if `last`, leaves as a segment or a superframe, with `flags`; False
+    when there is no route. `whole`: it is a probe of the path."""
+    flags |= ACK
     size = stop - start
     if size:
         queue = tcb.sndq
