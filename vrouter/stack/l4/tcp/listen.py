@@ -95,7 +95,7 @@ def _syn(sock: TcpSocket, table: TcpTable, seg: Segment, now: int, first: int) -
     if half_open is None:
         half_open = sock.half_open = HalfOpen()
     count = len(half_open.requests)
-    with_cookie = first < 0 and (conf.syncookies == 2 or count >= sock.backlog)
+    with_cookie = first < 0 and (conf.syncookies == 2 or count > sock.backlog)
     if with_cookie:
         ns.stats[_DO_COOKIES if conf.syncookies else _FULL] += 1
         if not conf.syncookies:
