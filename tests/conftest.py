@@ -2,7 +2,7 @@
 
 Warnings are errors (pyproject.toml). Beyond that, for every test:
 
-- asynchronous tests run on stock asyncio and on uvloop;
+- asynchronous tests run on stock asyncio and on uvloop; those with the mark `scoped` on vrouter's loops of both kinds;
 - a test that leaves a task, an unhandled loop error, a thread, a child process, an open TAP, a link or a kernel
   namespace behind fails, although all its assertions held;
 - hypothesis repeats the same examples in every run;
@@ -74,7 +74,7 @@ class _WatchedUvloop(_Watched, uvloop.Loop):
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    def factory(kind: type[_WatchedAsyncio] | type[_WatchedUvloop]) -> Callable[[], asyncio.AbstractEventLoop]:
+    def factory(kind: type[asyncio.AbstractEventLoop]) -> Callable[[], asyncio.AbstractEventLoop]:
         def make() -> asyncio.AbstractEventLoop:
             loop = kind()
             loop.trouble = config.stash[TROUBLE]
@@ -83,7 +83,22 @@ def pytest_asyncio_loop_factories(
 
         return make
 
+    if item.get_closest_marker("scoped"):
+        return {name: factory(kind) for name, kind in _scoped_loops().items()}
     return {"asyncio": factory(_WatchedAsyncio), "uvloop": factory(_WatchedUvloop)}
+
+
+def _scoped_loops() -> dict[str, type[asyncio.AbstractEventLoop]]:
+    from vrouter.loop import AsyncioLoop
+    from vrouter.uvloop_loop import UvloopLoop
+
+    class _ScopedAsyncio(_Watched, AsyncioLoop):
+        pass
+
+    class _ScopedUvloop(_Watched, UvloopLoop):
+        pass
+
+    return {"asyncio": _ScopedAsyncio, "uvloop": _ScopedUvloop}
 
 
 # ------------------------------------------------------------------------------------------------------------ leaks

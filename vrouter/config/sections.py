@@ -2,7 +2,8 @@
 
 What can be judged within one namespace is judged here and in the modules of its parts (`devices`, `bridges`,
 `router_adverts`, `routing`, `routes_file`, `multicast`, `resolver`), in the file's order; what needs the other
-namespaces is left to `references`. Keys and values that belong to later versions are listed beside those that exist, and refused by name.
+namespaces is left to `references`. Keys and values that belong to later versions are listed beside those that exist,
+and refused by name.
 """
 
 from typing import Any, Final
