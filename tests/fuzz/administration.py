@@ -93,6 +93,7 @@ _WEIGHTED = (
     ("del_netns", 2),
     ("accept", 3),
     ("add_device", 10),
+    ("offload", 6),
     ("del_device", 5),
     ("add_veth", 6),
     ("move", 5),
@@ -166,6 +167,9 @@ class Administrator:
 
     def _accept(self, ns: str, name: str) -> Action:
         return ("accept", ns, self.rng.choice((["*"], ["*"], ["a"], ["b", "c"], [])))
+
+    def _offload(self, ns: str, name: str) -> Action:
+        return ("offload", ns, name, self.rng.random() < 0.7, self.rng.random() < 0.7)
 
     def _add_device(self, ns: str, name: str) -> Action:
         rng = self.rng

@@ -12,6 +12,7 @@ from struct import pack, pack_into, unpack_from
 
 from tests.fuzz.forge6 import Forge6
 from tests.fuzz.forge_link import BRIDGE_GROUP, ForgeLink
+from tests.fuzz.forge_super import ForgeSuper
 from tests.fuzz.octets import ARP, IPV4, IPV6, mend
 from vrouter.testing import frames as make
 
@@ -52,6 +53,7 @@ class Forge:
         self.ports = list(PORTS)  # that sockets are bound to, and others
         self.link = ForgeLink(rng)
         self.six = Forge6(rng, self.link, self.ports, self.idents)
+        self.super = ForgeSuper(rng, self.ports)
 
     def know(self, ports: list[int], idents: list[int]) -> None:
         """Which ports and identifiers sockets are bound to."""
@@ -61,6 +63,10 @@ class Forge:
     def batch(self, port: Port) -> list[bytes]:
         """One frame mostly; sometimes a flood, or a frame cut off at every byte."""
         rng = self.rng
+        if port.vnet and rng.random() < 0.3:
+            made = self.super.frame(port)
+            if made is not None:
+                return [made]
         roll = rng.random()
         if roll < 0.003:
             frames = self._cut_everywhere(port)

@@ -6,7 +6,7 @@ from struct import pack, pack_into, unpack_from
 
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 TAGS = (0x8100, 0x88A8)
-ICMP, IGMP, UDP, ICMPV6 = 1, 2, 17, 58
+ICMP, IGMP, TCP, UDP, ICMPV6 = 1, 2, 6, 17, 58
 HOPOPTS, ROUTING, FRAGMENT, NO_NEXT, DSTOPTS = 0, 43, 44, 59, 60
 _CHAIN = 16  # headers that are followed
 

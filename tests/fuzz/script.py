@@ -87,7 +87,8 @@ class Script:
                 if rng.random() < 0.8:
                     actions.append(("sysctl", ns, forwarding, 1))
         for index, (ns, name) in enumerate((("a", "e0"), ("a", "e1"), ("b", "e0"), ("c", "e0"))):
-            actions.append(("add_device", ns, name, rng.choice((1500, 1500, 1280, 576)), rng.random() < 0.3, False))
+            actions.append(("add_device", ns, name, rng.choice((1500, 1500, 1280, 576)), rng.random() < 0.5, False))
+            actions.append(("offload", ns, name, rng.random() < 0.8, rng.random() < 0.7))
             actions += self._addressed(ns, name, index)
             for family in (2, 10):
                 actions.append(self._netns_socket(ns, 17, family))

@@ -169,7 +169,7 @@ def _six(src: str, dst: str, proto: int, segment: bytes, **header: int) -> bytes
         (_six(OWN6, "::1", 17, b""), "to 1"),
         (_six(OWN6, OTHER6, 17, make.udp(OWN6, OTHER6, 7, 7, b"data", checksum=1)), "wrong checksum"),
         (_six(OWN6, OTHER6, 17, b""), "0 bytes of protocol 17"),
-        (_six(OWN6, OTHER6, 6, bytes(20)), "protocol 6 made here"),
+        (_six(OWN6, OTHER6, 132, bytes(20)), "protocol 132 made here"),
         (_six(LOCAL6, make6.solicited_node(OTHER6), 58, ASK, hop_limit=64), "with hop limit 64"),
         (
             _six(OWN6, "ff02::1", 58, make6.router_advertisement(OWN6, "ff02::1"), hop_limit=255),

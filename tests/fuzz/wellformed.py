@@ -9,7 +9,8 @@ from __future__ import annotations
 from struct import unpack_from
 from typing import TYPE_CHECKING
 
-from tests.fuzz.octets import ARP, IPV4, IPV6, behind_tags, ones_sum, untagged
+from tests.fuzz.forge_super import expand
+from tests.fuzz.octets import ARP, IPV4, IPV6, behind_tags, ones_sum, untagged, upper6
 from tests.fuzz.wellformed6 import Witness6
 
 if TYPE_CHECKING:
@@ -73,16 +74,15 @@ class Witness:
             self.broadcasts.add(address | (1 << (32 - length)) - 1)
 
     def note(self, dev: Device, frame: bytes) -> None:
-        """A frame comes in."""
+        """A frame comes in, and with it whatever it stands for."""
         if dev.vnet_hdr:
-            flags, _, _, _, start, offset, _ = unpack_from("<BBHHHHH", frame.ljust(12, b"\0"))
-            frame = frame[12:]
-            if flags & 1 and start + offset + 2 <= len(frame):  # the checksum that is asked for
-                self.came.add(untagged(frame))
-                done = bytearray(frame)
-                value = (ones_sum(bytes(done[start:])) ^ 0xFFFF) or 0xFFFF
-                done[start + offset : start + offset + 2] = value.to_bytes(2, "big")
-                frame = bytes(done)
+            self.came.add(untagged(frame[12:]))
+            for one in expand(frame):
+                self._note_frame(one)
+        else:
+            self._note_frame(frame)
+
+    def _note_frame(self, frame: bytes) -> None:
         self.came.add(untagged(frame))
         at, _ = behind_tags(frame)
         if at and len(frame) >= at + 20 and frame[at] >> 4 == 4:
@@ -105,11 +105,19 @@ class Witness:
             self.igmp.add(segment)
 
     def check(self, dev: Device, frame: bytes | bytearray) -> None:
-        """Assert that the frame is one that a right stack sends."""
+        """Assert that the frame, or all that it stands for, is one that a right stack sends."""
         frame = bytes(frame)
-        if dev.vnet_hdr:
-            assert frame[:12] == bytes(12), "a virtio-net header that promises something"
-            frame = frame[12:]
+        if not dev.vnet_hdr:
+            return self._check_frame(dev, frame)
+        if frame[:12] == bytes(12):
+            return self._check_frame(dev, frame[12:])
+        assert dev.offload, "a virtio-net header that promises something"
+        _check_header(dev, frame)
+        for one in expand(frame):
+            self._check_frame(dev, one)
+        return None
+
+    def _check_frame(self, dev: Device, frame: bytes) -> None:
         assert len(frame) >= 14, "a frame without its header"
         assert not frame[6] & 1, "a group's MAC as source"
         at, kind = behind_tags(frame)
@@ -196,6 +204,25 @@ class Witness:
         inner = (quoted[0] & 15) * 4
         if quoted[9] == _ICMP and len(quoted) > inner:
             assert quoted[inner] not in _ERRORS, "an error about an error"
+
+
+def _check_header(dev: Device, data: bytes) -> None:
+    """VIRTIO 1.2 5.1.6.2: what another's driver may rely on."""
+    flags, gso, hdr_len, size, start, offset, buffers = unpack_from("<BBHHHHH", data)
+    frame = data[12:]
+    at, kind = behind_tags(frame)
+    assert (flags, buffers) == (1, 0)
+    proto, l4 = (frame[at + 9], (frame[at] & 15) * 4) if kind == IPV4 else upper6(frame[at:])
+    assert start == at + l4, "a checksum that begins elsewhere"
+    assert offset == {6: 16, _UDP: 6}[proto]
+    header = start + ((frame[start + 12] >> 4) * 4 if proto == 6 else 8)
+    if not gso:
+        assert (hdr_len, size) == (0, 0)
+        return
+    assert gso & 0x7F == ((1 if kind == IPV4 else 4) if proto == 6 else 5)
+    assert proto == 6 or (dev.uso and gso == 5)
+    assert hdr_len == header
+    assert 0 < size < len(frame) - header, "no superframe"
 
 
 def _check_bpdu(frame: bytes) -> None:

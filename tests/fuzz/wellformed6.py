@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from tests.fuzz.octets import FRAGMENT, HOPOPTS, ICMPV6, UDP, ones_sum, pseudo6, upper6
+from tests.fuzz.octets import FRAGMENT, HOPOPTS, ICMPV6, TCP, UDP, ones_sum, pseudo6, upper6
 
 _NDP, _MLD = range(133, 138), (130, 131, 132, 143)
 _REDIRECT = 137
@@ -82,12 +82,16 @@ class Witness6:
             assert (word & 0xFFF8) + len(packet) - 48 <= 65535
             assert src, "a fragment without a source"
             return
-        assert proto in (ICMPV6, UDP, HOPOPTS), f"protocol {proto} made here"
+        assert proto in (ICMPV6, TCP, UDP, HOPOPTS), f"protocol {proto} made here"
         upper, at = upper6(packet)
         segment = packet[at:]
-        assert upper in (ICMPV6, UDP), f"protocol {upper} in {packet.hex()}"
+        assert upper in (ICMPV6, TCP, UDP), f"protocol {upper} in {packet.hex()}"
         assert len(segment) >= 8, f"{len(segment)} bytes of protocol {upper}"
         assert ones_sum(pseudo6(packet, upper, len(segment)) + segment) == 0xFFFF, f"protocol {upper}: wrong checksum"
+        if upper == TCP:
+            assert len(segment) >= 20, "TCP without its header"
+            assert src, "TCP without a source"
+            return
         if upper == UDP:
             assert segment[6:8] != b"\0\0", "UDP without a checksum"
             assert unpack_from("!H", segment, 4)[0] == len(segment)

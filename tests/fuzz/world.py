@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from tests.fuzz.bounds import check_bounds, check_sums
+from tests.fuzz.forge_super import expand
 from tests.fuzz.wellformed import Witness
 from vrouter.stack import Stack
 from vrouter.stack.base.addresses import scoped
@@ -81,7 +82,7 @@ class World:
         self.captures: dict[int, Capture] = {}
         self.loads: dict[int, RouteLoad] = {}
         self.sent: dict[Device, deque[bytes]] = {}
-        self.lately: list[tuple[Device, int]] = []  # sizes of frames that left, which the driver may fail to send
+        self.lately: list[tuple[Device, int, int]] = []  # bytes and number of what left: the driver may fail to send it
         self.witness = Witness()
         self.limits: dict[str, int] = {}  # the largest value that a setting has had in any namespace
         self.buffers: dict[Socket, int] = {}  # the largest receive buffer that a socket has had
@@ -121,7 +122,8 @@ class World:
             if kept is None:
                 kept = self.sent[dev] = deque(maxlen=KEPT)
             kept.append(bytes(frame[12:] if dev.vnet_hdr else frame))
-            self.lately.append((dev, len(frame) - (12 if dev.vnet_hdr else 0)))
+            wires = expand(bytes(frame)) if dev.vnet_hdr else [frame]
+            self.lately.append((dev, sum(map(len, wires)), len(wires)))
         del self.lately[:-4]
 
     def finish(self) -> None:
@@ -208,8 +210,8 @@ class World:
         """The driver could not send a frame that left a moment ago."""
         if not self.lately:
             raise Gone
-        dev, size = self.lately.pop()
-        self.stack.egress_failed(dev, size, DropReason(reason))
+        dev, size, packets = self.lately.pop()
+        self.stack.egress_failed(dev, size, DropReason(reason), packets)
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
@@ -226,6 +228,12 @@ class World:
         dev = self._ns(ns).add_device(name, mtu=mtu, vnet_hdr=vnet, now=self.now)
         if probe:
             dev.acd = "probe"
+
+    def offload(self, ns: str, name: str, tcp: bool, udp: bool) -> None:
+        dev = self._dev(ns, name)
+        if not dev.vnet_hdr:
+            raise Gone
+        dev.offload, dev.uso = tcp, tcp and udp
 
     def del_device(self, ns: str, name: str) -> None:
         self.stack.remove_device(self._dev(ns, name), now=self.now)
