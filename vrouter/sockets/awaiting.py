@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+SECOND: Final = 1_000_000_000
 FILE_BLOCK: Final = 256 * 1024
 
 
@@ -33,8 +34,8 @@ async def _until_done(
     """What `function` gives as soon as it does not block; OSError `late` when the socket's patience is over."""
     bell, loop = sock.bell, sock.driver.loop
     waiters = bell.writers if sending else bell.readers
-    patience = sock.timeouts[sending]
-    deadline = None if patience is None else loop.time() + patience
+    patience = sock.stack.timeouts[sending]
+    deadline = loop.time() + patience / SECOND if patience else None
     while True:
         try:
             return function(*args)

@@ -19,9 +19,8 @@ import asyncio
 import errno
 import os
 import socket
-import struct
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vrouter.stack.l4 import constants as c
 
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
     from vrouter.stack.l4.socket import Buffer, Socket
 
 _Result = TypeVar("_Result")
-
-SO_RCVTIMEO: Final = (20, 66)  # the old number, and the new one with 64 bits on every machine
-SO_SNDTIMEO: Final = (21, 67)
-_TIMEVAL: Final = struct.Struct("ll")
-_MICROSECOND: Final = 1_000_000
 
 
 class Doorbell:
@@ -97,13 +91,12 @@ class TransportSocket:
     """What one may see of the socket under a transport or a server, as asyncio's TransportSocket: names, options, and
     a descriptor to poll. ``stack`` is the stack's socket."""
 
-    __slots__ = ("__weakref__", "_bell", "_driver", "_timeouts", "stack")
+    __slots__ = ("__weakref__", "_bell", "_driver", "stack")
 
     def __init__(self, driver: Driver, sock: Socket) -> None:
         self._driver = driver
         self.stack = sock
         self._bell = Doorbell(sock)
-        self._timeouts = (0.0, 0.0)  # of receiving and sending; 0: none
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.stack!r}>"
@@ -152,36 +145,11 @@ class TransportSocket:
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
         """getsockopt(2)."""
-        if level == c.SOL_SOCKET and option in SO_RCVTIMEO + SO_SNDTIMEO:
-            seconds = self._timeouts[option in SO_SNDTIMEO]
-            whole, part = divmod(round(seconds * _MICROSECOND), _MICROSECOND)
-            return _TIMEVAL.pack(whole, part)[: buflen or None] if buflen else whole
         return self.stack.getsockopt(level, option, buflen)
 
     def setsockopt(self, level: int, option: int, value: int | Buffer | None, optlen: int = 0) -> None:
-        """setsockopt(2); SO_RCVTIMEO and SO_SNDTIMEO (a struct timeval) bound the loop's sock_* calls."""
-        if level == c.SOL_SOCKET and option in SO_RCVTIMEO + SO_SNDTIMEO:
-            self._set_timeout(option in SO_SNDTIMEO, value)
-            return
-        if value is None:
-            value = bytes(optlen)
-        self._driver.call(self.stack.setsockopt, level, option, value)
-
-    def _set_timeout(self, sending: bool, value: int | Buffer | None) -> None:
-        if value is None or isinstance(value, int) or memoryview(value).nbytes < _TIMEVAL.size:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        whole, part = _TIMEVAL.unpack_from(value)
-        if not 0 <= part < _MICROSECOND:
-            raise OSError(errno.EDOM, os.strerror(errno.EDOM))
-        seconds = max(whole + part / _MICROSECOND, 0.0)
-        receiving, _ = self._timeouts
-        self._timeouts = (receiving, seconds) if sending else (seconds, self._timeouts[1])
-
-    @property
-    def timeouts(self) -> tuple[float | None, float | None]:
-        """How long the loop's calls wait to receive and to send, in s; None: for ever."""
-        receiving, sending = self._timeouts
-        return receiving or None, sending or None
+        """setsockopt(2); SO_RCVTIMEO and SO_SNDTIMEO bound the loop's sock_* calls."""
+        self._driver.call(self.stack.setsockopt, level, option, bytes(optlen) if value is None else value)
 
     def gettimeout(self) -> float:
         """0.0: no call ever blocks."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.sockets.bsd import TransportSocket
 from vrouter.stack.l4 import constants as c
+from vrouter.stack.l4.tcp.info import of_socket
 
 if TYPE_CHECKING:
     from vrouter.driver import Driver
@@ -144,7 +145,7 @@ class StreamTransport(transports._FlowControlMixin):
         if name == "netns":
             return self._sock.ns.name
         if name == "socket_info":
-            return self._sock.record() | {"tcp_info": self._sock.info(now=self._driver.clock())}
+            return self._sock.record() | {"tcp_info": of_socket(self._sock, self._driver.clock())}
         return default
 
     # -- the stack's news -------------------------------------------------------------------------------------------
