@@ -29,7 +29,6 @@ from vrouter.stack.l4.tcp import (
     pmtu,
     receive,
     request,
-    rtt,
     timers,
     timewait,
     transitions,
@@ -130,8 +129,6 @@ def open_passive(req: Request, now: int) -> Tcb:
     pmtu.begin(tcb, now)
     tcb.adv_mss = req.adv_mss
     _take_known(tcb)
-    if not req.retransmits and not req.cookie and req.sent_at < now:
-        rtt.measured(tcb, now - req.sent_at, now)
     table.enter(tcb)
     transitions.move(tcb, transitions.ACCEPT)
     ns.stats[_PASSIVE_OPENS] += 1

@@ -20,7 +20,7 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.timers import Timer, TimerKind
 from vrouter.stack.l4.constants import READ
-from vrouter.stack.l4.tcp import isn, lifecycle, output, reset, segment
+from vrouter.stack.l4.tcp import isn, lifecycle, output, reset, rtt, segment
 from vrouter.stack.l4.tcp.reply import reply
 from vrouter.stack.l4.tcp.seq import FIRST, MASK, before, unwrap
 from vrouter.stack.l4.tcp.tcb import ECN_OK, FIRST_MSS, SECOND, SYN_RECEIVED
@@ -333,6 +333,8 @@ def accept(req: Request, seg: Segment, now: int) -> int:
     sock = req.sock
     tcb = lifecycle.open_passive(req, now)
     tcb.delivered = 1  # the SYN-ACK, which is one segment
+    if not req.retransmits and not req.cookie:
+        rtt.measured(tcb, now - req.sent_at, now)
     assert sock.queue is not None
     sock.queue.append(tcb.sock)
     verdict = segment.segment_arrives(tcb, seg, now)
