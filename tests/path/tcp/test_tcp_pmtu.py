@@ -41,18 +41,22 @@ def test_news_about_what_was_not_sent_are_no_news() -> None:
     +.05 < icmp unreachable frag_needed mtu 600 [5001:6461(1460)]
     +.05 < . 1:1(0) ack 1461 win 65535
     +0 %{ assert tcpi_snd_mss == 1460, tcpi_snd_mss }%
+    +0 write(4, ..., 10) = 10
+    +0 > P. 1461:1471(10) ack 1
     """
     assert play(script) == ""
 
 
 def test_a_socket_that_does_not_discover_does_not_react() -> None:
-    """ip(7): with IP_PMTUDISC_DONT packets may be fragmented, and the connection does not change its segments at once."""
+    """ip(7): with IP_PMTUDISC_DONT packets may be fragmented, and nothing is sent again for its size."""
     script = accepted(mss=1460) + """
     +0 setsockopt(4, SOL_IP, IP_MTU_DISCOVER, [IP_PMTUDISC_DONT], 4) = 0
     +0 write(4, ..., 1460) = 1460
     +0 > P. 1:1461(1460) ack 1
     +.05 < icmp unreachable frag_needed mtu 600 [1:1461(1460)]
     +.05 < . 1:1(0) ack 1461 win 65535
+    +0 write(4, ..., 10) = 10
+    +0 > P. 1461:1471(10) ack 1
     """
     assert play(script) == ""
 

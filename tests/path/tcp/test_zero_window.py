@@ -1,4 +1,4 @@
-"""A window that is closed is probed, for ever if need be (RFC 9293 3.8.6.1); small windows are not filled (3.8.6.2.1)."""
+"""A closed window is probed, for ever if need be (RFC 9293 3.8.6.1); small ones are not filled (3.8.6.2.1)."""
 
 from __future__ import annotations
 

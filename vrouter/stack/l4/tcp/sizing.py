@@ -1,9 +1,9 @@
 """How much a program may queue: the send buffer, its growth, and when it is told to go on writing.
 
 SO_SNDBUF bounds what is queued, sent or not, and what Linux would charge for it. Unless the program set it, it grows
-with the window, to twice of what ``cwnd`` may have under way with what Linux counts for each segment, up to ``tcp_wmem``'s last
-(tcp_sndbuf_expand). TCP_NOTSENT_LOWAT (or ``tcp_notsent_lowat``) bounds what was not sent yet. A program that was
-refused is woken once a third of the buffer is free (sk_stream_wspace), and not for every ACK.
+with the window, to twice of what ``cwnd`` may have under way with what Linux counts for each segment, up to
+``tcp_wmem``'s last (tcp_sndbuf_expand). TCP_NOTSENT_LOWAT (or ``tcp_notsent_lowat``) bounds what was not sent yet. A
+program that was refused is woken once a third of the buffer is free (sk_stream_wspace), and not for every ACK.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def room(tcb: Tcb, queue: SendQueue, size: int, sendable: int) -> int:
     stop = end + size
     while at < stop:
         if at - begun == most or at == begun:
-            if used >= limit or at - nxt >= bound or (held and not tcb.tcp.has_room(at - end + most)):
+            if used >= limit or at - nxt >= bound or ((held or at > end) and not tcb.tcp.has_room(at - end + most)):
                 break
             used += _BUFFER
             begun = at
