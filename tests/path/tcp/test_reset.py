@@ -110,7 +110,7 @@ def test_a_guessed_reset_is_asked_about(version):
 @both_families
 def test_a_guessed_syn_is_asked_about(version):
     """RFC 5961 4.2: whatever its number; the peer that has lost its connection resets with the right one."""
-    bare, child, ack = established(version)
+    bare, child, _ = established(version)
     for seq in (1001, 5, 0x40000000):
         bare.send(SYN, seq=seq)
         bare.run(1)
