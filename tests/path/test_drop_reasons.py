@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.path import tcp_drops
 from tests.path.bed import Bed
 from vrouter.stack.base.drop import DROP_TABLE, DropReason, Layer
 from vrouter.stack.hooks import hooks as hook
@@ -294,6 +295,7 @@ SCENARIOS: dict[DropReason, Scenario] = {
     DropReason.TX_DEV_READY: silent_wire,
     DropReason.FULL_RING: failed_egress(DropReason.FULL_RING),
     DropReason.TX_ERROR: failed_egress(DropReason.TX_ERROR),
+    **tcp_drops.SCENARIOS,
 }
 BESIDE = {
     DropReason.FRAG_TOO_FAR: {DropReason.FRAG_OVERLAP},
