@@ -1,8 +1,8 @@
 """What is outstanding, as ranges of bytes: sent when, SACKed, lost, sent again (RFC 6675 2, RFC 8985 5.2).
 
-The ranges of a `Scoreboard` lie side by side from ``snd_una`` to ``snd_nxt``. A superframe is one range; a
-SACK block or a loss splits it, and what is SACKed side by side is joined.
-A SYN and a FIN count as one byte each, as their sequence numbers do.
+The ranges of a `Scoreboard` lie side by side from ``snd_una`` to ``snd_nxt``. A superframe is one range; a SACK
+block or a loss splits it, and what is SACKed side by side is joined. A SYN and a FIN count as one byte each, as their
+sequence numbers do.
 
 A split happens only where two segments of the wire meet (``origin`` and ``mss`` of a range say where): what a SACK
 block covers of a segment in part is taken as not covered, so that a peer that sends blocks of a few bytes cannot have
