@@ -38,7 +38,7 @@ NETNS  NETID  STATE   RECV-Q  SEND-Q  LOCAL       PEER
 blue   udp    UNCONN       0       0  0.0.0.0:53  0.0.0.0:*
 """,
     }
-    with router["blue"].socket() as sock:
+    with router["blue"].socket(2, 2) as sock:
         sock.bind(("0.0.0.0", 53))
         for what, text in tables.items():
             done = await cli("show", what)

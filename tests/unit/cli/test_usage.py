@@ -37,7 +37,8 @@ WRONG = [
     ("show routes extra", "'extra' is too much"),
     (
         "show routes -x",
-        "show has no option -x (there are --admin, -n, --netns, --json, -h, --help, --version, -w, --watch, -4, -6)",
+        "show has no option -x (there are --admin, -n, --netns, --json, -h, --help, --version, -w, --watch, -4, -6, "
+        "-t, --tcp, -u, --udp, -l, --listening, -i, --info)",
     ),
     ("show routes -n", "option -n needs a value: -n NETNS"),
     ("show routes --netns=", "option --netns needs a value: --netns NETNS"),

@@ -116,6 +116,7 @@ _SYN_DATA: Final = 32
 _UNKNOWN32: Final = 0xFFFFFFFF
 _UNLIMITED: Final = 0xFFFFFFFFFFFFFFFF
 _US: Final = 1_000
+_TIMESTAMP_SIZE: Final = 12  # of each segment's options
 
 
 def segments(size: int, mss: int) -> int:
@@ -208,7 +209,7 @@ def _values(sock: TcpSocket, now: int) -> tuple[int, ...]:
         tcb.mdev // _US,
         ssthresh,
         max(1, tcb.cwnd // mss) if tcb.cwnd else 0,
-        tcb.adv_mss,
+        tcb.adv_mss - (_TIMESTAMP_SIZE if tcb.ts_ok else 0),
         tcb.reordering,
         tcb.rcv_rtt // _US,
         tcb.space,

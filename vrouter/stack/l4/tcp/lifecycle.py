@@ -23,6 +23,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.constants import WRITE
 from vrouter.stack.l4.tcp import (
     fastopen,
+    info,
     isn,
     metrics,
     output,
@@ -111,6 +112,7 @@ def open_passive(req: Request, now: int) -> Tcb:
     sock.tcb = tcb
     sock.apply(tcb)
     tcb.accepted = False
+    info.counts(tcb).segs_in = 1  # the SYN
     tcb.local, tcb.port, tcb.peer, tcb.peer_port = req.local, req.port, req.peer, req.peer_port
     tcb.iss = tcb.snd_una = req.iss
     tcb.snd_nxt = tcb.write_seq = tcb.pushed_seq = req.iss + 1

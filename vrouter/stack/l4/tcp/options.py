@@ -18,7 +18,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.tcp import delack, info, output, timers
 from vrouter.stack.l4.tcp.cc import BY_NAME
-from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, CLOSED, ESTABLISHED, FIRST_MSS, LISTEN, MS, SECOND
+from vrouter.stack.l4.tcp.tcb import CLOSED, FIRST_MSS, LISTEN, MS, SECOND
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.socket import TcpSocket
@@ -222,7 +222,8 @@ def _set_clamp(sock: TcpSocket, number: int, now: int) -> None:
 
 def _set_quickack(sock: TcpSocket, number: int, now: int) -> None:
     tcb = sock.tcb
-    if tcb is None or tcb.state not in (ESTABLISHED, CLOSE_WAIT):
+    if tcb is None:
+        sock.quickack = int(number != 0)
         return
     if delack.set_quickack(tcb, number):
         output.send_ack(tcb, now)
@@ -353,7 +354,7 @@ def _pacing(sock: TcpSocket) -> bytes:
 
 
 def _quickack(sock: TcpSocket) -> int:
-    return int(sock.tcb is None or delack.is_quick(sock.tcb))
+    return sock.quickack if sock.tcb is None else int(delack.is_quick(sock.tcb))
 
 
 def _timestamp(sock: TcpSocket) -> int:

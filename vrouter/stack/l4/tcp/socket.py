@@ -24,7 +24,7 @@ from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.names import Name, needs_zone, parse_name
 from vrouter.stack.l4.output import check_family, find_route
-from vrouter.stack.l4.tcp import fastopen, lifecycle, syn
+from vrouter.stack.l4.tcp import delack, fastopen, lifecycle, syn
 from vrouter.stack.l4.tcp.stream import CONNECTED, CONNECTING, OPENING, UNCONNECTED, Stream
 from vrouter.stack.l4.tcp.tcb import CLOSED, LISTEN, SYN_SENT, Tcb
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _INHERITED: Final = (
     "options", "mark", "priority", "device", "rcvbuf", "sndbuf", "timeouts", "locked", "linger", "linger2", "keepalive",
     "keepidle", "keepintvl", "keepcnt", "syncnt", "nonagle", "notsent_lowat", "pacing_max", "user_timeout",
-    "window_clamp", "maxseg", "rcvlowat", "congestion", "tells_inq",
+    "window_clamp", "maxseg", "rcvlowat", "congestion", "tells_inq", "quickack",
 )  # fmt: skip
 
 
@@ -152,6 +152,8 @@ class TcpSocket(Stream):
         tcb.user_timeout = self.user_timeout
         tcb.window_clamp = self.window_clamp
         tcb.pacing_max = self.pacing_max
+        if not self.quickack:
+            tcb.pingpong = delack.PINGPONG
 
     def _disconnect(self, now: int) -> None:
         """Linux's tcp_disconnect: what bind(2) gave stays."""
@@ -223,8 +225,9 @@ class TcpSocket(Stream):
         return super().getpeername(now=now)
 
     def _send_first(self, data: Buffer, address: Name | None, now: int) -> int:
-        """tcp_sendmsg_fastopen: connect, with as much of `data` in the SYN as there is a cookie for; how much went.
-        OSError EINPROGRESS when nothing did, EOPNOTSUPP (``tcp_fastopen``), EINVAL (no address), and as connect(2)."""
+        """tcp_sendmsg_fastopen: connect, with as much of `data` in the SYN as there is a cookie for; how much went, -1
+        when it is connected by now. OSError EINPROGRESS when nothing did, EOPNOTSUPP (``tcp_fastopen``), EINVAL (no
+        address), and as connect(2)."""
         if not self.ns.conf.tcp.fastopen & fastopen.CLIENT:
             raise os_error(errno.EOPNOTSUPP)
         tcb = self.tcb
@@ -235,7 +238,7 @@ class TcpSocket(Stream):
                 raise os_error(errno.EISCONN)
             if self.phase == CONNECTING:
                 self._finish_connect(now)
-                raise os_error(errno.EISCONN)
+                return -1
             if address is None:
                 raise os_error(errno.EINVAL)
             tcb = self._open(address, now)

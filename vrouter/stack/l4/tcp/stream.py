@@ -81,6 +81,7 @@ class Stream(Socket):
         "pacing_max",
         "phase",
         "queue",
+        "quickack",
         "rcvlowat",
         "syncnt",
         "tcb",
@@ -118,7 +119,7 @@ class Stream(Socket):
         self.keepalive = self.fastopen_connect = self.fastopen_no_cookie = self.deferred = self.tells_inq = False
         self.keepidle = self.keepintvl = self.keepcnt = self.syncnt = self.linger2 = 0
         self.nonagle = self.notsent_lowat = self.pacing_max = self.user_timeout = self.window_clamp = self.maxseg = 0
-        self.rcvlowat = 1
+        self.rcvlowat = self.quickack = 1
         self.congestion = ""  # a name, where it is not the namespace's
 
     @property
@@ -171,7 +172,9 @@ class Stream(Socket):
         tcb = self.tcb
         size = data.nbytes if isinstance(data, memoryview) else len(data)
         if flags & c.MSG_FASTOPEN or self.deferred:
-            return self._send_first(data, address, now)
+            count = self._send_first(data, address, now)
+            if count >= 0:
+                return count
         if tcb is None or tcb.state not in SENDING:
             if not (tcb is not None and tcb.state == SYN_RECEIVED and fastopen.is_passive(tcb)):
                 self._refuse_sending(tcb)
@@ -197,7 +200,7 @@ class Stream(Socket):
 
     @abstractmethod
     def _send_first(self, data: Buffer, address: Name | None, now: int) -> int:
-        """Connect, with data in the SYN where that may be; how many bytes went."""
+        """Connect, with data in the SYN where that may be; how many bytes went, or -1: it is connected, send them."""
 
     # -- in ---------------------------------------------------------------------------------------------------------
 
@@ -210,6 +213,8 @@ class Stream(Socket):
         if bufsize < 0:
             raise ValueError("negative buffersize in recv")
         now = self._begin(now)
+        if not bufsize:  # as in Python's socket module, whatever there is
+            return b""
         tcb, count = self._held(bufsize, flags)
         if not count:
             return b""
@@ -243,6 +248,8 @@ class Stream(Socket):
         if nbytes < 0 or nbytes > len(view):
             raise ValueError("nbytes is negative or larger than the buffer")
         now = self._begin(now)
+        if not len(view):
+            return 0
         tcb, count = self._held(nbytes or len(view), flags)
         if not count:
             return 0
