@@ -7,7 +7,8 @@ from tests.path.tcp.sending import both, good, opened
 def test_ece_reduces_and_cwr_says_so(version):
     """RFC 3168 6.1.2: the next new data carry CWR, and ECT; once."""
     good(
-        opened(ecn=True) + """
+        opened(ecn=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > [ect0] P. 1:10001(10000) ack 1
         +.1 < E. 1:1(0) ack 10001 win 65535
@@ -27,7 +28,8 @@ def test_ece_reduces_and_cwr_says_so(version):
 def test_once_for_each_window(version):
     """RFC 3168 6.1.2: not again for marks of the same window of data."""
     good(
-        opened(ecn=True) + """
+        opened(ecn=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > [ect0] P. 1:10001(10000) ack 1
         +.1 < E. 1:1(0) ack 2001 win 65535
@@ -43,7 +45,8 @@ def test_once_for_each_window(version):
 def test_without_the_agreement_nothing_happens(version):
     """RFC 3168 6.1.1: ECE means something only after ECN was agreed on."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > [noecn] P. 1:10001(10000) ack 1
         +.1 < E. 1:1(0) ack 10001 win 65535
@@ -57,7 +60,8 @@ def test_without_the_agreement_nothing_happens(version):
 def test_retransmissions_are_not_ect(version):
     """RFC 3168 6.1.5: retransmitted packets must not be ECN-capable."""
     good(
-        opened(ecn=True) + """
+        opened(ecn=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > [ect0] P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:10001,nop,nop>
@@ -71,7 +75,8 @@ def test_retransmissions_are_not_ect(version):
 def test_a_loss_is_told_with_cwr_too(version):
     """RFC 3168 6.1.2: CWR for every reduction, also for that of a loss, with the first new data."""
     good(
-        opened(ecn=True) + """
+        opened(ecn=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > [ect0] P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:10001,nop,nop>

@@ -12,7 +12,9 @@ WAITING = """
 def test_a_new_segment_for_each_of_two_duplicates(version):
     """RFC 3042 2: beyond cwnd by two segments at most; cwnd itself does not change."""
     good(
-        opened(sack=False) + WAITING + """
+        opened(sack=False)
+        + WAITING
+        + """
         +.1 < . 1:1(0) ack 1 win 65535
         +0 > . 10001:11001(1000) ack 1
         +.002 < . 1:1(0) ack 1 win 65535
@@ -29,7 +31,9 @@ def test_a_new_segment_for_each_of_two_duplicates(version):
 def test_with_sack_what_was_sacked_is_what_counts(version):
     """RFC 3042 2, RFC 6675 5 (3): as many new segments as were newly SACKed."""
     good(
-        opened() + WAITING + """
+        opened()
+        + WAITING
+        + """
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:2001,nop,nop>
         +0 > . 10001:11001(1000) ack 1
         +.002 < . 1:1(0) ack 1 win 65535 <sack 1001:3001,nop,nop>
@@ -44,7 +48,9 @@ def test_with_sack_what_was_sacked_is_what_counts(version):
 def test_not_beyond_the_peers_window(version):
     """RFC 3042 2: the receiver's advertised window allows the segment."""
     good(
-        opened(sack=False).replace("ack 1 win 65535", "ack 1 win 10000") + WAITING + """
+        opened(sack=False).replace("ack 1 win 65535", "ack 1 win 10000")
+        + WAITING
+        + """
         +.1 < . 1:1(0) ack 1 win 10000
         +.002 < . 1:1(0) ack 1 win 10000
         +.002 < . 1:1(0) ack 1 win 10000
@@ -58,7 +64,9 @@ def test_not_beyond_the_peers_window(version):
 def test_a_duplicate_ack_that_brings_data_is_none(version):
     """RFC 5681 2, RFC 3042 2: with data, or another window, an ACK is no duplicate."""
     good(
-        opened(sack=False) + WAITING + """
+        opened(sack=False)
+        + WAITING
+        + """
         +.1 < P. 1:11(10) ack 1 win 65535
         +0 > . 10001:10001(0) ack 11
         +.1 %{ assert tcpi_ca_state == TCP_CA_Open; assert tcpi_unacked == 10 }%

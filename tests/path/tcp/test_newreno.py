@@ -17,7 +17,9 @@ def test_three_duplicates_and_a_full_acknowledgement(version):
     """RFC 5681 3.2, RFC 6582 3.2: one segment again; the ACK of everything ends it once something beyond is
     acknowledged."""
     good(
-        opened(sack=False) + RECOVERY + """
+        opened(sack=False)
+        + RECOVERY
+        + """
         +.1 < . 1:1(0) ack 10001 win 65535
         +0 write(4, ..., 1000) = 1000
         +0 > P. 10001:11001(1000) ack 1
@@ -32,7 +34,9 @@ def test_three_duplicates_and_a_full_acknowledgement(version):
 def test_a_partial_acknowledgement_brings_the_next_hole(version):
     """RFC 6582 3.2 step 3: at once, without three more duplicates."""
     good(
-        opened(sack=False) + RECOVERY + """
+        opened(sack=False)
+        + RECOVERY
+        + """
         +.1 < . 1:1(0) ack 4001 win 65535
         +0 > . 4001:5001(1000) ack 1
         +.1 < . 1:1(0) ack 7001 win 65535
@@ -47,7 +51,9 @@ def test_a_partial_acknowledgement_brings_the_next_hole(version):
 def test_duplicates_of_the_same_window_do_not_begin_another_recovery(version):
     """RFC 6582 4.1 (the bugfix of RFC 2582): ACKs of what was sent again needlessly look like duplicates."""
     good(
-        opened(sack=False) + RECOVERY + """
+        opened(sack=False)
+        + RECOVERY
+        + """
         +.1 < . 1:1(0) ack 10001 win 65535
         +0 write(4, ..., 4000) = 4000
         +0 > P. 10001:14001(4000) ack 1
@@ -64,7 +70,8 @@ def test_duplicates_of_the_same_window_do_not_begin_another_recovery(version):
 def test_three_duplicates_of_a_smaller_threshold(version):
     """``tcp_reordering``: how many duplicates tell of a loss."""
     good(
-        opened(sack=False) + """
+        opened(sack=False)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535

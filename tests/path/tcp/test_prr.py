@@ -5,14 +5,15 @@ from tests.path.tcp.sending import both, good, opened
 
 @both
 def test_data_leave_throughout_a_reduction(version):
-    """RFC 9937 6: seven segments out of ten delivered ones leave, spread over the round trip (CUBIC's factor is 0.7)."""
+    """RFC 9937 6: seven segments out of ten delivered ones leave, over the round trip (CUBIC's factor is 0.7)."""
     sacks = ""
     for upto, new in ((5, 12), (6, 13), (7, 0), (8, 14), (9, 15), (10, 0)):
         sacks += f"+.002 < . 1:1(0) ack 1 win 65535 <sack 1001:{upto}001,nop,nop>\n"
         if new:
             sacks += f"+0 > . {new}001:{new + 1}001(1000) ack 1\n"
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 30000) = 30000
         +0 > P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:2001,nop,nop>
@@ -21,7 +22,8 @@ def test_data_leave_throughout_a_reduction(version):
         +0 > . 11001:12001(1000) ack 1
         +0 < . 1:1(0) ack 1 win 65535 <sack 1001:4001,nop,nop>
         +0 > . 1:1001(1000) ack 1
-        """ + sacks,
+        """
+        + sacks,
         version,
     )
 
@@ -30,7 +32,8 @@ def test_data_leave_throughout_a_reduction(version):
 def test_after_a_burst_of_losses_the_window_is_built_up_again(version):
     """RFC 9937 6: below ssthresh as much leaves as arrives, and a segment more when all went well."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 7001:10001,nop,nop>
@@ -46,7 +49,8 @@ def test_after_a_burst_of_losses_the_window_is_built_up_again(version):
 def test_at_the_end_the_window_is_ssthresh(version):
     """RFC 9937 6: complete when everything is acknowledged: cwnd = ssthresh."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:10001,nop,nop>

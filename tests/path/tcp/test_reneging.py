@@ -7,7 +7,8 @@ from tests.path.tcp.sending import both, good, opened
 def test_it_is_sent_again(version):
     """RFC 2018 8: SACKed data may be dropped; when SND.UNA comes to rest before such, all of it goes again."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 6000) = 6000
         +0 > P. 1:6001(6000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:4001,nop,nop>
@@ -28,7 +29,8 @@ def test_it_is_sent_again(version):
 def test_acks_out_of_order_are_not_mistaken_for_it(version):
     """The ACK that goes on may only be late: half a round trip is waited."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 6000) = 6000
         +0 > P. 1:6001(6000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:4001,nop,nop>

@@ -10,7 +10,8 @@ QUIET = {"tcp_early_retrans": 0}
 def test_the_timeout_doubles_each_time(version):
     """RFC 6298 5.4 to 5.6: the earliest segment, again and again, at twice the distance each time."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 3000) = 3000
         +0 > P. 1:3001(3000) ack 1
         +.3 > . 1:1001(1000) ack 1
@@ -28,7 +29,8 @@ def test_the_timeout_doubles_each_time(version):
 def test_the_timeout_has_a_ceiling(version):
     """RFC 6298 2.5: a maximum may be put on it (``tcp_rto_max_ms``)."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 1000) = 1000
         +0 > P. 1:1001(1000) ack 1
         +.3 > P. 1:1001(1000) ack 1
@@ -46,7 +48,8 @@ def test_the_timeout_has_a_ceiling(version):
 def test_the_back_off_ends_with_a_new_measure(version):
     """RFC 6298 5.7 and 3 (Karn): an ACK of what was sent twice is no measure; the next new segment is."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 1000) = 1000
         +0 > P. 1:1001(1000) ack 1
         +.3 > P. 1:1001(1000) ack 1
@@ -66,7 +69,8 @@ def test_the_back_off_ends_with_a_new_measure(version):
 def test_after_a_timeout_the_window_grows_from_one_segment(version):
     """RFC 5681 3.1: slow start up to ssthresh, which was reduced once, sends again all that was outstanding."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.3 > . 1:1001(1000) ack 1
@@ -90,7 +94,8 @@ def test_after_a_timeout_the_window_grows_from_one_segment(version):
 def test_what_was_sacked_is_left_alone(version):
     """RFC 6675 5.1: after a timeout SACKed segments are not sent again."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 6000) = 6000
         +0 > P. 1:6001(6000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 2001:4001,nop,nop>
@@ -113,7 +118,8 @@ def test_what_was_sacked_is_left_alone(version):
 def test_the_timer_counts_from_the_last_progress(version):
     """RFC 6298 5.3: an ACK of new data starts it anew."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 2000) = 2000
         +0 > P. 1:2001(2000) ack 1
         +.1 < . 1:1(0) ack 1001 win 65535
@@ -128,7 +134,8 @@ def test_the_timer_counts_from_the_last_progress(version):
 def test_duplicates_do_not_put_the_timeout_off(version):
     """RFC 6298 5.3: only an ACK of new data does."""
     good(
-        opened(sack=False) + """
+        opened(sack=False)
+        + """
         +0 write(4, ..., 4000) = 4000
         +0 > P. 1:4001(4000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535
@@ -143,7 +150,8 @@ def test_duplicates_do_not_put_the_timeout_off(version):
 def test_a_thin_stream_is_tried_at_even_intervals(version):
     """``tcp_thin_linear_timeouts``: a stream of few segments, out of slow start, is not made to wait ever longer."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 1000) = 1000
         +0 > P. 1:1001(1000) ack 1
         +.3 > P. 1:1001(1000) ack 1

@@ -7,7 +7,8 @@ from tests.path.tcp.sending import both, good, opened
 def test_an_echo_of_the_original_undoes_a_timeout(version):
     """RFC 3522 3.2: the ACK after the retransmission echoes the timestamp of what was sent before it."""
     good(
-        opened(stamps=True) + """
+        opened(stamps=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1 <nop,nop,TS val 200 ecr 1100>
         +.3 > . 1:1001(1000) ack 1 <nop,nop,TS val 500 ecr 1100>
@@ -25,7 +26,8 @@ def test_an_echo_of_the_original_undoes_a_timeout(version):
 def test_an_echo_of_the_retransmission_does_not(version):
     """RFC 3522 3.2: then it was needed."""
     good(
-        opened(stamps=True) + """
+        opened(stamps=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1 <nop,nop,TS val 200 ecr 1100>
         +.3 > . 1:1001(1000) ack 1 <nop,nop,TS val 500 ecr 1100>
@@ -43,7 +45,8 @@ def test_an_echo_of_the_retransmission_does_not(version):
 def test_a_fast_recovery_is_undone_by_an_echo(version):
     """RFC 4015 3.2: the hole had only been late: both windows return."""
     good(
-        opened(stamps=True) + """
+        opened(stamps=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1 <nop,nop,TS val 200 ecr 1100>
         +.1 < . 1:1(0) ack 1 win 65535 <nop,nop,TS val 1300 ecr 200,nop,nop,sack 1001:4001>
@@ -60,7 +63,8 @@ def test_a_fast_recovery_is_undone_by_an_echo(version):
 def test_dsacks_for_all_that_was_sent_again_undo_it(version):
     """RFC 2883 4, RFC 3708 2: as many duplicates told as were made."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 1001:4001,nop,nop>
@@ -77,7 +81,8 @@ def test_dsacks_for_all_that_was_sent_again_undo_it(version):
 def test_dsacks_for_a_part_do_not(version):
     """RFC 3708 2: one duplicate for two retransmissions: one loss was real."""
     good(
-        opened() + """
+        opened()
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.1 < . 1:1(0) ack 1 win 65535 <sack 2001:7001,nop,nop>
@@ -94,7 +99,8 @@ def test_dsacks_for_a_part_do_not(version):
 def test_a_mark_is_not_undone(version):
     """RFC 3168 6.1.2, RFC 4015 4: ECE in the meantime: there is congestion."""
     good(
-        opened(ecn=True) + """
+        opened(ecn=True)
+        + """
         +0 write(4, ..., 10000) = 10000
         +0 > P. 1:10001(10000) ack 1
         +.1 < E. 1:1(0) ack 1 win 65535 <sack 1001:4001,nop,nop>

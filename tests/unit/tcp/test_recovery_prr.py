@@ -10,7 +10,7 @@ from vrouter.stack.l4.tcp.tcb import CA_CWR, CA_OPEN, CA_RECOVERY, ECN_OK, ECN_Q
 
 
 def test_above_the_threshold_sending_is_in_proportion():
-    """RFC 9937 6: sndcnt = CEIL(prr_delivered * ssthresh / RecoverFS) - prr_out."""
+    """RFC 9937 6: sndcnt = CEIL(prr_delivered * ssthresh / RecoverFS) - prr_out; in segments."""
     tcb = Sender(cwnd=20).tcb
     tcb.sent.sacked = 0
     tcb.snd_nxt = tcb.snd_una + 20 * MSS
@@ -22,11 +22,11 @@ def test_above_the_threshold_sending_is_in_proportion():
     for _ in range(4):
         prr.delivered(tcb, MSS, 0, False, in_flight)
         allowed.append(tcb.cwnd - in_flight)
-    # Nothing was sent yet: at least a segment, then 0.7 of what was delivered.
-    assert allowed == [1000, 1400, 2100, 2800]
+    # 0.7 of what was delivered, in whole segments.
+    assert allowed == [1000, 2000, 3000, 3000]
     tcb.prr.out = 2000
     prr.delivered(tcb, MSS, 0, False, in_flight)
-    assert tcb.cwnd - in_flight == 5 * 700 - 2000
+    assert tcb.cwnd - in_flight == 4000 - 2000
 
 
 @pytest.mark.parametrize(("advanced", "lost", "expected"), [(True, 0, 2000), (False, 0, 1000), (True, 1000, 1000)])

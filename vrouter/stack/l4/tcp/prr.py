@@ -45,7 +45,8 @@ def delivered(tcb: Tcb, newly: int, lost: int, advanced: bool, in_flight: int) -
     prr.delivered += newly
     room = tcb.ssthresh - in_flight
     if room < 0:
-        allowed = -(-tcb.ssthresh * prr.delivered // prr.flight) - prr.out
+        # Rounded up to a whole segment (the RFC: to a whole byte), since none leaves in part.
+        allowed = -(-tcb.ssthresh * prr.delivered // (prr.flight * mss)) * mss - prr.out
     else:
         allowed = max(prr.delivered - prr.out, newly)
         if advanced and not lost:
