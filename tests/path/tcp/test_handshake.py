@@ -231,6 +231,7 @@ def test_both_ends_open_at_once():
         +0  < S 0:0(0) win 5000 <mss 1000>
         +0  > S. 0:0(0) ack 1 <mss 1460>
         +0  < S. 0:0(0) ack 1 win 5000 <mss 1000>
+        +0  > . 1:1(0) ack 1
         +0  getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0
         +0  write(3, ..., 100) = 100
         +0  > P. 1:101(100) ack 1

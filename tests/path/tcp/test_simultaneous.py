@@ -141,13 +141,15 @@ class TestBothOpen:
 
     @both_families
     def test_crossed_syns(self, version):
-        """SYN-SENT, SYN-RECEIVED, ESTABLISHED; each SYN-ACK carries the options that both have."""
+        """SYN-SENT, SYN-RECEIVED, ESTABLISHED; each SYN-ACK carries the options that both have. The peer's has come
+        twice then, which is answered like any duplicate."""
         passes(
             CLIENT
             + """
             +.1 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
             +0  > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 7>
             +.1 < S. 0:0(0) ack 1 win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
+            +0  > . 1:1(0) ack 1 <nop,nop,sack 0:1>
             +0  connect(3, ..., ...) = 0
             +0  write(3, ..., 100) = 100
             +0  > P. 1:101(100) ack 1

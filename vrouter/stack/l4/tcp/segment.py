@@ -40,7 +40,7 @@ from vrouter.stack.l4.tcp import (
     window,
 )
 from vrouter.stack.l4.tcp.ack import ack_received
-from vrouter.stack.l4.tcp.delack import ack_due
+from vrouter.stack.l4.tcp.delack import DUE, NOW, ack_due
 from vrouter.stack.l4.tcp.info import Counts
 from vrouter.stack.l4.tcp.reorder import tell_duplicate
 from vrouter.stack.l4.tcp.seq import HALF, MASK, unwrap
@@ -220,10 +220,12 @@ def _examine(tcb: Tcb, seg: Segment, now: int) -> int:
     if flags & _RST:
         return _reset_arrives(tcb, seq, now)
     if flags & _SYN:
-        # The other half of a simultaneous open: only its acknowledgment is news.
+        # The other half of a simultaneous open: only its acknowledgment is news, the SYN itself came before.
         if end != tcb.rcv_nxt or unwrap(seg.ack, tcb.snd_nxt) != tcb.snd_nxt:
             return _challenge_syn(tcb, now)
-        seq += 1
+        tell_duplicate(tcb, seq, end)
+        tcb.ack_pending |= DUE | NOW
+        seq = end
     ack = unwrap(seg.ack, tcb.snd_una)
     reason = _acknowledge(tcb, seg, seq, ack, now)
     if reason:

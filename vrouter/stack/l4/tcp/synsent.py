@@ -153,7 +153,6 @@ def _opened(tcb: Tcb, seg: Segment, ack: int, now: int) -> int:
             receive.finish(tcb)
     tcb.ack_pending |= DUE
     if tcb.snd_nxt < tcb.write_seq or tcb.snd_una < tcb.snd_nxt:
-        delack.enter_quick(tcb)
         output.output(tcb, now)  # the ACK goes with the data that wait
     if tcb.ack_pending:
         if not taken and (tcb.sock.defer_accept or tcb.pingpong >= PINGPONG):
