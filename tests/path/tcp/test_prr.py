@@ -5,9 +5,9 @@ from tests.path.tcp.sending import both, good, opened
 
 @both
 def test_data_leave_throughout_a_reduction(version):
-    """RFC 9937 6: seven segments out of ten delivered ones leave, over the round trip (CUBIC's factor is 0.7)."""
+    """RFC 9937 6: in proportion (0.7) down to ssthresh, then one for one."""
     sacks = ""
-    for upto, new in ((5, 12), (6, 13), (7, 0), (8, 14), (9, 15), (10, 0)):
+    for upto, new in ((5, 12), (6, 13), (7, 0), (8, 0), (9, 14), (10, 15)):
         sacks += f"+.002 < . 1:1(0) ack 1 win 65535 <sack 1001:{upto}001,nop,nop>\n"
         if new:
             sacks += f"+0 > . {new}001:{new + 1}001(1000) ack 1\n"
