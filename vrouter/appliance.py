@@ -31,7 +31,7 @@ from vrouter.live_capture import LiveCapture
 from vrouter.netns import Netns
 from vrouter.nsmap import absolute
 from vrouter.rtnetlink import LinkMonitor
-from vrouter.stack.capture import CapturedFrame
+from vrouter.stack.capture import SNAPLEN, CapturedFrame
 from vrouter.stack.stack import Stack
 from vrouter.uplink import Uplink, take_down
 
@@ -140,7 +140,7 @@ class Router:
         self,
         netns: str,
         dev: str | None = None,
-        snaplen: int = 65535,
+        snaplen: int = SNAPLEN,
         matches: Callable[[bytes], bool] | None = None,
     ) -> AsyncIterator[CapturedFrame]:
         """Frames that pass a device, or any device that a namespace has now, as they pass.

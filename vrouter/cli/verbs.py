@@ -96,7 +96,7 @@ VERBS: Final[dict[str, Verb]] = {
         (
             Option(("-w",), "write", "FILE", "write pcapng there; - is standard output"),
             Option(("-c",), "count", "COUNT", "end after so many packets"),
-            Option(("-s",), "snaplen", "BYTES", "bytes kept of each packet (65535)"),
+            Option(("-s",), "snaplen", "BYTES", "bytes kept of each packet (262144)"),
         ),
         _FILTER,
     ),

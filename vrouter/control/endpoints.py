@@ -92,7 +92,7 @@ _SHOWN: Final = (
             _NETNS,
             _DEV,
             _COUNT,
-            _number("snaplen", "bytes kept of each frame (65535)"),
+            _number("snaplen", "bytes kept of each frame (262144)"),
             _text("filter", "for example `udp port 53 and not host 10.0.0.1`"),
         ),
     ),

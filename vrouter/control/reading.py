@@ -17,6 +17,7 @@ from vrouter.control.errors import Refused
 from vrouter.control.filter import FilterError, compile_filter
 from vrouter.control.streaming import ROWS_PER_PIECE, DeviceCapture, array_of, event_stream, lines_of
 from vrouter.stack.base.addresses import V6, parse_address_zone, scoped
+from vrouter.stack.capture import SNAPLEN
 from vrouter.stack.l3.fib import REJECT, TABLE_MAIN, to_record
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from vrouter.control.call import Call
     from vrouter.stack.netns import Netns as StackNetns
 
-SNAPLEN: Final = 65535
 SETTINGS_PER_TURN: Final = 500
 
 
@@ -121,8 +121,8 @@ def capture(router: Router, call: Call) -> AsyncGenerator[bytes, None]:
     if dev is not None and not any(dev in ns.devices for path, ns in namespaces.items() if netns in (None, path)):
         raise Refused(404, "ENODEV", f"no device {dev!r} in {f'namespace {netns!r}' if netns else 'any namespace'}")
     snaplen = SNAPLEN if query["snaplen"] is None else query["snaplen"]
-    if not 14 <= snaplen <= 262144:
-        raise Refused(400, "EINVAL", f"snaplen is 14 to 262144 bytes, not {snaplen}")
+    if not 14 <= snaplen <= SNAPLEN:
+        raise Refused(400, "EINVAL", f"snaplen is 14 to {SNAPLEN} bytes, not {snaplen}")
     if count == 0:
         raise Refused(400, "EINVAL", "a capture of 0 packets")
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
 
+SNAPLEN: Final = 262_144  # bytes, tcpdump's: any superframe is shown whole
 RX: Final = 0
 TX: Final = 1
 
@@ -32,7 +33,7 @@ class Capture:
     __slots__ = ("bytes", "devices", "frames", "limit", "lost", "matches", "snaplen")
 
     def __init__(
-        self, *, snaplen: int = 65535, limit: int = 4 << 20, matches: Callable[[bytes], bool] | None = None
+        self, *, snaplen: int = SNAPLEN, limit: int = 4 << 20, matches: Callable[[bytes], bool] | None = None
     ) -> None:
         self.frames: list[CapturedFrame] = []
         self.devices: list[Device] = []
