@@ -23,6 +23,7 @@ from vrouter.stack.l4.constants import ERROR, RECVERR
 from vrouter.stack.l4.errors import UNREACHABLE_TYPE, convert
 from vrouter.stack.l4.tcp import lifecycle, output, pmtu, recovery, request
 from vrouter.stack.l4.tcp.seq import unwrap
+from vrouter.stack.l4.tcp.syn import retransmit_syn
 from vrouter.stack.l4.tcp.tcb import INITIAL_RTO, REXMIT_RTO, SYN_RECEIVED, SYN_SENT, Tcb
 from vrouter.stack.l4.tcp.timers import arm_rexmit
 from vrouter.stack.wire import icmp, icmpv6
@@ -83,6 +84,8 @@ def _tell(tcb: Tcb, seq: int, code: int, info: int, disconnected: bool, now: int
     if code == errno.EMSGSIZE:
         tcb.ns.ip(tcb.family).learn_mtu(tcb.peer, info, now)
         pmtu.mtu_reduced(tcb, info, now)
+        if tcb.state == SYN_SENT and tcb.snd_nxt > tcb.iss + 1:
+            retransmit_syn(tcb, now)  # without the data, which it was too large for
         output.output(tcb, now)
         return
     if tcb.state == SYN_SENT or (tcb.state == SYN_RECEIVED and tcb.fastopen is None):

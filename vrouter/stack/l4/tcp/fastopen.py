@@ -14,6 +14,8 @@ from vrouter.stack.l4.tcp.tcb import SECOND, SYN_SENT
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.listen import HalfOpen
+    from vrouter.stack.l4.tcp.metrics import PeerMetrics
+    from vrouter.stack.l4.tcp.socket import TcpSocket
     from vrouter.stack.l4.tcp.tcb import Tcb
     from vrouter.stack.wire.tcp import Segment
 
@@ -48,42 +50,62 @@ def is_passive(tcb: Tcb) -> bool:
 # -- the client --------------------------------------------------------------------------------------------------------
 
 
+def needs_no_cookie(sock: TcpSocket, flag: int) -> bool:
+    """Whether data may come or go without a cookie: TCP_FASTOPEN_NO_COOKIE, or `flag` of ``tcp_fastopen``."""
+    return sock.fastopen_no_cookie or sock.ns.conf.tcp.fastopen & flag != 0
+
+
 def cookie_for(tcb: Tcb, now: int) -> bytes | None:
     """What the option of a SYN says: the peer's cookie (data may go along), b"" to ask for one, None: nothing, since it
-    is switched off or SYNs with data were lost lately."""
-    if not tcb.ns.conf.tcp.fastopen & CLIENT:
+    is switched off, or none is needed, or SYNs with data were lost lately."""
+    if not tcb.ns.conf.tcp.fastopen & CLIENT or needs_no_cookie(tcb.sock, CLIENT_NO_COOKIE):
         return None
     known = tcb.tcp.metrics.find(tcb.family, tcb.peer)
     if known is None:
         return b""
-    if known.loss > 1 and now - known.loss_at < _LOSS_PAUSE << min(known.loss, _MAX_LOSS):
-        return None
-    return known.cookie
+    return None if _is_paused(known, now) else known.cookie
 
 
 def may_send_data(tcb: Tcb, now: int) -> bool:
-    """Whether the SYN may carry data: there is a cookie, or none is needed (``tcp_fastopen`` & 4)."""
-    cookie = cookie_for(tcb, now)
-    return bool(cookie) or (cookie is not None and tcb.ns.conf.tcp.fastopen & CLIENT_NO_COOKIE != 0)
+    """Whether the SYN may carry data: there is a cookie, or none is needed."""
+    if not tcb.ns.conf.tcp.fastopen & CLIENT:
+        return False
+    if needs_no_cookie(tcb.sock, CLIENT_NO_COOKIE):
+        known = tcb.tcp.metrics.find(tcb.family, tcb.peer)
+        return known is None or not _is_paused(known, now)
+    return bool(cookie_for(tcb, now))
 
 
-def synack_received(tcb: Tcb, seg: Segment, sent: int, acked: int, now: int) -> None:
-    """A SYN-ACK came to a SYN of Fast Open: what it says is remembered (tcp_rcv_fastopen_synack). `sent` bytes went
-    with the SYN, and `acked` of them are acknowledged; the others are lost. Expects ESTABLISHED."""
-    cookie = seg.fastopen
+def _is_paused(known: PeerMetrics, now: int) -> bool:
+    return known.loss > 1 and now - known.loss_at < _LOSS_PAUSE << min(known.loss, _MAX_LOSS)
+
+
+def by_experiment(tcb: Tcb) -> bool:
+    """Whether a cookie is asked for, and told, under the option's experimental number: the peer did not answer to the
+    other, or it gave its cookie so."""
+    known = tcb.tcp.metrics.find(tcb.family, tcb.peer)
+    return known is not None and known.experiment == 1
+
+
+def synack_received(tcb: Tcb, seg: Segment, asked: bool, sent: int, acked: int, now: int) -> None:
+    """A SYN-ACK came to a SYN of Fast Open: what it says is remembered (tcp_rcv_fastopen_synack). `asked`: the SYN had
+    the option. `sent` bytes went with it, and `acked` of them are acknowledged; the others are lost. Expects
+    ESTABLISHED."""
+    cookie = seg.fastopen if asked else None
     if sent:
-        tcb.ns.stats[_ACTIVE if acked else _ACTIVE_FAIL] += 1
-        tcb.info.syn_data = acked > 0
+        tcb.info.syn_data = acked >= sent
+        tcb.ns.stats[_ACTIVE if acked >= sent else _ACTIVE_FAIL] += 1
+        tcb.delivered -= acked  # what went with the SYN counts as one segment with it
     if acked < sent:
         recovery.syn_data_lost(tcb, now)
-    lost = tcb.total_retrans > 0 and sent > 0 and not acked and not cookie
-    if not cookie and not lost and tcb.tcp.metrics.find(tcb.family, tcb.peer) is None:
-        return
     known = tcb.tcp.metrics.of(tcb.family, tcb.peer)
+    known.cookie_mss = seg.mss or known.cookie_mss
     if cookie:
         known.cookie = cookie
-        known.cookie_mss = seg.mss or known.cookie_mss
-    if lost:
+        known.experiment = 1 if seg.fastopen_experiment else 0
+    elif asked and not sent and not tcb.total_retrans and not known.cookie:
+        known.experiment = min(known.experiment + 1, 2)  # it may know the option by its other number
+    if tcb.total_retrans and sent and not acked and not cookie:
         # Only the SYN without data came through: SYNs with data, or their answers, may be thrown away on the path.
         known.loss += 1
         known.loss_at = now

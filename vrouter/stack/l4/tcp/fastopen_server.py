@@ -16,7 +16,7 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.siphash import siphash
 from vrouter.stack.l4.constants import READ
 from vrouter.stack.l4.tcp import lifecycle, output
-from vrouter.stack.l4.tcp.fastopen import SERVER, SERVER_NO_COOKIE
+from vrouter.stack.l4.tcp.fastopen import SERVER, SERVER_NO_COOKIE, needs_no_cookie
 from vrouter.stack.l4.tcp.receive import ReceiveQueue
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def open_at_once(req: Request, seg: Segment, now: int) -> bool:
     how = ns.conf.tcp.fastopen
     if not how & SERVER or not _has_room(req, now):
         return False
-    if not how & SERVER_NO_COOKIE:
+    if not needs_no_cookie(sock, SERVER_NO_COOKIE):
         if cookie is None:
             return False
         right = cookies_of(req)

@@ -161,6 +161,7 @@ def established(tcb: Tcb, now: int) -> None:
         fastopen.settled(tcb, False, now)
     if tcb.cc is None:
         begin_transfer(tcb, now)
+    tcb.delivered += tcb.mss - 1  # a SYN counts for a segment, not for its one number
     if tcb.sock.keepalive:
         timers.arm_keepalive(tcb, now + (tcb.sock.keepidle or tcb.ns.conf.tcp.keepalive_time))
     tcb.sock.wake(WRITE)

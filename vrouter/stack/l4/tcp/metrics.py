@@ -21,15 +21,17 @@ class PeerMetrics:
     """One peer. ``rtt`` is in ns, ``reordering`` in segments, 0: not known.
 
     Of Fast Open: ``cookie``, with the MSS that the peer told beside it; ``loss`` counts SYNs with data in a row that
-    were lost, the last at ``loss_at`` (ns).
+    were lost, the last at ``loss_at`` (ns); ``experiment`` is 1 when the option has its experimental number (RFC 7413
+    4.1.1), 2 when that was tried in vain.
     """
 
-    __slots__ = ("cookie", "cookie_mss", "loss", "loss_at", "reordering", "rtt")
+    __slots__ = ("cookie", "cookie_mss", "experiment", "loss", "loss_at", "reordering", "rtt")
 
     def __init__(self) -> None:
         self.rtt = self.reordering = 0
         self.cookie = b""
         self.cookie_mss = 0
+        self.experiment = 0
         self.loss = self.loss_at = 0
 
 

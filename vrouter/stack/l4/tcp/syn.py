@@ -123,7 +123,8 @@ def _options(tcb: Tcb, fast: FastOpen | None, now: int) -> bytes:
     stamp = (clock(tcb, now), tcb.ts_recent) if conf.timestamps else None
     wscale = tcb.rcv_wscale if conf.window_scaling else -1
     cookie = fast.cookie if fast is not None else None
-    return wire.syn_options(tcb.adv_mss, wscale, conf.sack, stamp, cookie)
+    experiment = cookie is not None and fastopen.by_experiment(tcb)
+    return wire.syn_options(tcb.adv_mss, wscale, conf.sack, stamp, cookie, experiment)
 
 
 def resend_syn(tcb: Tcb, now: int) -> bool:

@@ -140,7 +140,7 @@ def _opened(tcb: Tcb, seg: Segment, ack: int, now: int) -> int:
     transitions.move(tcb, transitions.SYN_ACK)
     lifecycle.established(tcb, now)
     if fast is not None:
-        fastopen.synack_received(tcb, seg, sent, ack - tcb.iss - 1, now)
+        fastopen.synack_received(tcb, seg, fast.asked, sent, ack - tcb.iss - 1, now)
     start = tcb.rcv_nxt
     end = start + seg.end - seg.data
     taken = False
