@@ -116,6 +116,7 @@ def agree(board: Scoreboard, twin: Twin) -> None:
     waiting = board.next_waiting()
     assert (waiting and waiting.start) == twin.first_waiting()
     listed = in_time(board)
+    assert [one.order for one in listed] == sorted(one.order for one in listed)
     assert [one.sent_at for one in listed] == sorted(one.sent_at for one in listed)
     waits = [one for one in board.ranges if not one.flags & SACKED and one.flags & (LOST | RETRANS) != LOST]
     assert sorted(map(id, listed)) == sorted(map(id, waits))

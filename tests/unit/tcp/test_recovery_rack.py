@@ -113,10 +113,10 @@ def test_an_echo_older_than_the_retransmission_tells_nothing():
     s.write(10)
     s.at(100 * MS)
     s.ack(0, (1, 4))
-    before = s.tcb.rack.sent_at
+    before = s.tcb.rack.order
     s.at(150 * MS)
     s.ack(1, (2, 4), echo=s.now - 250 * MS)
-    assert s.tcb.rack.sent_at == before
+    assert s.tcb.rack.order == before
 
 
 def test_the_window_widens_with_dsacks_and_narrows_after_recoveries():
@@ -166,3 +166,15 @@ def test_without_rack_three_blocks_or_more_than_two_segments_decide():
     assert s.tcb.ca_state == CA_RECOVERY
     assert s.ack(0, (5, 8), (1, 2)) == [(2000, 3000, True)]
     assert lost(s) == [(0, 1), (2, 3), (3, 5)]  # of which two are on their way again
+
+
+def test_the_order_of_one_moment_counts():
+    """RFC 8985 6.2 step 2 goes by time; of what left in one moment it is the order, a retransmission behind new data."""
+    s = Sender(cwnd=12)
+    s.write(10)
+    s.at(100 * MS)
+    s.write(2)  # in the moment of the retransmission, before it
+    s.ack(0, (1, 4))
+    s.at(100 * MS)
+    assert s.ack(0, (1, 12)) == []
+    assert "TcpLostRetransmit" not in s.counted()

@@ -58,6 +58,7 @@ class Rack:
         "dsack_seen",
         "end",
         "last_delivered",
+        "order",
         "persist",
         "reordered",
         "rtt",
@@ -66,7 +67,7 @@ class Rack:
     )
 
     def __init__(self) -> None:
-        self.sent_at = -1  # RACK.xmit_ts, of what was sent last of all that has arrived
+        self.order = 0  # of what was sent last of all that has arrived: RACK.xmit_ts, without two that are the same
         self.end = -1  # RACK.end_seq
         self.rtt = 0
         self.advanced = False
@@ -91,8 +92,9 @@ def advance(tcb: Tcb, one: Range, end: int, resent: bool, tsecr: int, now: int) 
             return
     rack.advanced = True
     rack.rtt = rtt
-    if sent_at > rack.sent_at or (sent_at == rack.sent_at and end > rack.end):
-        rack.sent_at = sent_at
+    order = one.order
+    if order > rack.order or (order == rack.order and end > rack.end):
+        rack.order = order
         rack.end = end
 
 
@@ -149,15 +151,15 @@ def _detect(tcb: Tcb, now: int) -> int:
     sent = tcb.sent
     assert sent is not None
     limit = now - rack.rtt - reordering_window(tcb)  # what left then or earlier is lost
-    newest, end = rack.sent_at, rack.end
+    newest, end = rack.order, rack.end
     wait = 0
     head = sent.head
     one = head.newer
     while one is not head:
         assert one is not None
-        sent_at = one.sent_at
-        if sent_at > newest or (sent_at == newest and one.end >= end):
+        if one.order > newest or (one.order == newest and one.end >= end):
             break
+        sent_at = one.sent_at
         following = one.newer
         if sent_at <= limit:
             reduction.lose(tcb, one)

@@ -49,6 +49,7 @@ class Range:
         "mss",
         "newer",
         "older",
+        "order",
         "origin",
         "segments",
         "sent_at",
@@ -62,6 +63,7 @@ class Range:
         self.start = self.origin = start
         self.end = end
         self.sent_at = sent_at
+        self.order = 0  # of its last transmission among all: more than one may happen in the same moment
         self.mss = mss
         self.flags = 0
         self.segments = 0  # of a SACKed range, how many the wire had
@@ -91,6 +93,7 @@ class Scoreboard:
         "sacked",
         "sacked_segments",
         "sample",
+        "transmissions",
         "waiting",
         "window",
     )
@@ -100,6 +103,7 @@ class Scoreboard:
         self.sacked = self.lost = self.retrans = 0
         self.waiting = 0  # lost and not sent again
         self.sacked_segments = 0
+        self.transmissions = 0
         self.highest_sacked = -1  # end of the highest SACKed range, -1: none is
         self.hint = 0  # nothing below it waits
         self.head = head = Range(0, 0, 0, 1)  # its `newer` is the oldest of the list, its `older` the newest
@@ -113,6 +117,7 @@ class Scoreboard:
     def send(self, start: int, end: int, now: int, mss: int) -> Range:
         """New bytes leave, as one segment or superframe: the range they make."""
         made = Range(start, end, now, mss)
+        made.order = self.transmissions = self.transmissions + 1
         self.ranges.append(made)
         self._link_newest(made)
         return made
@@ -271,6 +276,7 @@ class Scoreboard:
             one.origin = start
             one.mss = mss
             one.sent_at = now
+            one.order = self.transmissions = self.transmissions + 1
             made.append(one)
         for one in made:
             self._link_newest(one)
@@ -356,7 +362,7 @@ class Scoreboard:
 
     def _link_by_time(self, one: Range) -> None:
         after = self.head.older
-        while after is not self.head and (after.sent_at, after.end) > (one.sent_at, one.end):  # type: ignore[union-attr]  # circular
+        while after is not self.head and (after.order, after.end) > (one.order, one.end):  # type: ignore[union-attr]  # circular
             after = after.older  # type: ignore[union-attr]  # circular
         newer = after.newer  # type: ignore[union-attr]  # circular
         one.older, one.newer = after, newer
@@ -382,6 +388,7 @@ def pipe(tcb: Tcb) -> int:
 def _like(one: Range, start: int, end: int) -> Range:
     made = Range(start, end, one.sent_at, one.mss)
     made.origin = one.origin
+    made.order = one.order
     made.flags = one.flags
     made.first_sent_at = one.first_sent_at
     made.delivered = one.delivered
