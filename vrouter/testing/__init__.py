@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vrouter.testing.probe import Hub, Probe
     from vrouter.testing.switch import Switch
     from vrouter.testing.tap_lab import KernelHost, TapLab
+    from vrouter.testing.tcp_flow import Pattern, TcpFlow, TcpListener, Transfer, transfer
     from vrouter.testing.udp_port import Datagram, UdpPort
     from vrouter.testing.wire import Wire
 
@@ -33,11 +34,16 @@ __all__ = [
     "Lab",
     "LabError",
     "Node",
+    "Pattern",
     "Probe",
     "Switch",
     "TapLab",
+    "TcpFlow",
+    "TcpListener",
+    "Transfer",
     "UdpPort",
     "Wire",
+    "transfer",
 ]
 
 
@@ -49,7 +55,12 @@ def __getattr__(name: str) -> Any:
         "Hub": "probe",
         "KernelHost": "tap_lab",
         "LabError": "errors",
+        "Pattern": "tcp_flow",
         "TapLab": "tap_lab",
+        "TcpFlow": "tcp_flow",
+        "TcpListener": "tcp_flow",
+        "Transfer": "tcp_flow",
+        "transfer": "tcp_flow",
         "UdpPort": "udp_port",
     }
     return getattr(import_module(f"{__name__}.{places.get(name, name.lower())}"), name)
