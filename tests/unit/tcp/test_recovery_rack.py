@@ -169,7 +169,7 @@ def test_without_rack_three_blocks_or_more_than_two_segments_decide():
 
 
 def test_the_order_of_one_moment_counts():
-    """RFC 8985 6.2 step 2 goes by time; of what left in one moment it is the order, a retransmission behind new data."""
+    """RFC 8985 6.2 step 2 goes by time; of what left in one moment the order does: a retransmission behind new data."""
     s = Sender(cwnd=12)
     s.write(10)
     s.at(100 * MS)

@@ -322,7 +322,8 @@ def _keep(tcb: Tcb, seg: Segment, at: int, start: int, end: int, fin: int, now: 
     if not added and not fin:
         return _OLD_DATA
     tcb.tcp.charge(added)
-    window.grow(tcb, added)
+    if tcb.sack_ok:
+        window.grow(tcb, added)  # else the ACK has to repeat the window, or it is no duplicate (RFC 5681 2)
     return 0
 
 
