@@ -186,6 +186,7 @@ class Calls:
             try:
                 sent: int = file.sock.send(bytes(size - file.written), flags, now=world.now)
             except BlockingIOError:
+                file.sock.write_waits = patient  # as the kernel knows of a sleeping writer
                 if patient or not file.written:
                     raise
                 break
@@ -200,6 +201,7 @@ class Calls:
             file.connecting |= patient and file.sock.state in _CONNECTING
             if not patient or not size:
                 break
+        file.sock.write_waits = False
         if patient:
             self._await_connection(file)
         total, file.written, file.connecting = file.written, 0, False
@@ -245,6 +247,7 @@ class Calls:
             world.settle()
             if patient and error.errno == errno.EINPROGRESS:
                 file.written = -1
+                file.sock.write_waits = True
                 raise BlockingIOError(errno.EAGAIN, "") from None
             raise
         world.settle()

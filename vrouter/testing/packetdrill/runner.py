@@ -31,6 +31,7 @@ from vrouter.testing.packetdrill.script import (
     ScriptError,
     TcpPacket,
     When,
+    Word,
 )
 from vrouter.testing.packetdrill.symbols import TCP_INFO, CodeError, errno_name, errno_of, run_code
 from vrouter.testing.packetdrill.world import BEGIN, Settings, World
@@ -172,8 +173,10 @@ class Runner:
     # -- calls ------------------------------------------------------------------------------------------------------
 
     def _call(self, event: Event, call: Call, until: int, ranged: bool) -> None:
-        if call.errno == "EFAULT":
+        if call.errno == "EFAULT" or Word("NULL") in call.arguments:
             raise LinuxOnly("pointers to no memory")
+        if call.name == "socket":
+            self._flow = None  # from now on packets are of this one
         patient = self._calls.blocks(call)
         try:
             result: int | OSError = self._calls.attempt(call, patient)
@@ -283,9 +286,19 @@ class Runner:
             self._retry()
             return bool(world.packets)
 
-        if not world.packets and not world.advance(limit, sent):
-            raise _Failed(f"nothing was sent until {(limit - BEGIN) / _SECOND:.6f} s")
-        return world.packets.pop(0)
+        while True:
+            if not world.packets and not world.advance(limit, sent):
+                raise _Failed(f"nothing was sent until {(limit - BEGIN) / _SECOND:.6f} s")
+            live = world.packets.pop(0)
+            if not self._is_foreign(live):
+                return live
+
+    def _is_foreign(self, live: segments.Live) -> bool:
+        """Whether a packet is of a connection that the script no longer speaks of."""
+        if self._flow is not None:
+            return (live.sport, live.dport) != (self._flow.port, self._flow.remote_port)
+        sock = self._calls.under_test
+        return sock is not None and sock.port != 0 and not self._calls.listening and live.sport != sock.port
 
     def _gather(self, packet: TcpPacket, limit: int) -> segments.Live:
         """What came for a script's packet: cut to its size, or put together to it."""

@@ -88,6 +88,7 @@ class Stream(Socket):
         "tells_inq",
         "user_timeout",
         "window_clamp",
+        "write_waits",
     )
 
     type: ClassVar = c.SOCK_STREAM
@@ -120,6 +121,7 @@ class Stream(Socket):
         self.keepidle = self.keepintvl = self.keepcnt = self.syncnt = self.linger2 = 0
         self.nonagle = self.notsent_lowat = self.pacing_max = self.user_timeout = self.window_clamp = self.maxseg = 0
         self.rcvlowat = self.quickack = 1
+        self.write_waits = False  # whoever drives it has more to write as soon as it can (sk_write_pending)
         self.congestion = ""  # a name, where it is not the namespace's
 
     @property

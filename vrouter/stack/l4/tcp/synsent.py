@@ -155,8 +155,9 @@ def _opened(tcb: Tcb, seg: Segment, ack: int, now: int) -> int:
     if tcb.snd_nxt < tcb.write_seq or tcb.snd_una < tcb.snd_nxt:
         output.output(tcb, now)  # the ACK goes with the data that wait
     if tcb.ack_pending:
-        if not taken and (tcb.sock.defer_accept or tcb.pingpong >= PINGPONG):
-            delack.put_off(tcb, MAX_DELAY, now)  # TCP_DEFER_ACCEPT of a client: it goes with the request
+        sock = tcb.sock
+        if not taken and (sock.defer_accept or sock.write_waits or tcb.pingpong >= PINGPONG):
+            delack.put_off(tcb, MAX_DELAY, now)  # it goes with the request; TCP_DEFER_ACCEPT of a client says so
         else:
             output.send_ack(tcb, now)
     tcb.ns.stats[_DELIVERED if taken else _CONSUMED] += 1
