@@ -18,6 +18,7 @@ from vrouter.stack.l4.constants import READ
 from vrouter.stack.l4.tcp import lifecycle, output
 from vrouter.stack.l4.tcp.fastopen import SERVER, SERVER_NO_COOKIE, needs_no_cookie
 from vrouter.stack.l4.tcp.receive import ReceiveQueue
+from vrouter.stack.l4.tcp.tcb import INITIAL_RTO
 
 if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.request import Request
@@ -68,6 +69,7 @@ def open_at_once(req: Request, seg: Segment, now: int) -> bool:
     tcb.snd_wnd = tcb.max_window = seg.window  # RFC 7323 2.2: never scaled in a SYN
     tcb.snd_wl1, tcb.snd_wl2 = req.irs, tcb.snd_una
     lifecycle.begin_transfer(tcb, now)
+    tcb.rto = INITIAL_RTO  # the SYN-ACK goes again as that of any handshake
     size = seg.end - seg.data
     if size:
         tcb.rcvq = ReceiveQueue()

@@ -1,0 +1,254 @@
+"""Fast Open (RFC 7413): a listener's cookies and early connections, a client's memory of them."""
+
+import errno
+
+import pytest
+
+from tests.path.tcp.bare import PORT, Bare
+from tests.path.tcp.receiving import both_families
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.wire.tcp import ACK, PSH, RST, SYN, syn_options
+
+
+def server(version="ipv4", qlen=5, **sysctls):
+    """A listener with TCP_FASTOPEN."""
+    bare = Bare(version, tcp_fastopen=3, **sysctls)
+    return bare, bare.listener(TCP_FASTOPEN=qlen)
+
+
+def cookie_of(bare, experiment=False):
+    """Ask for a cookie; what the SYN-ACK says."""
+    bare.sent()
+    bare.send(SYN, sport=1, options=syn_options(1460, fastopen=b"", fastopen_experiment=experiment))
+    (answer,) = bare.sent()
+    bare.send(RST, sport=1, seq=1001)
+    at = 8 if experiment else 6
+    return answer.options[at : at + 8]
+
+
+@both_families
+@pytest.mark.parametrize("experiment", [False, True])
+def test_a_cookie_is_given_to_who_asks(version, experiment):
+    """4.1.1, 4.1.2: eight bytes, under the number by which it was asked for; another address has another cookie."""
+    bare, _ = server(version)
+    bare.send(SYN, sport=1, options=syn_options(1460, fastopen=b"", fastopen_experiment=experiment))
+    (answer,) = bare.sent()
+    assert answer.options[4:6] == (bytes((254, 12)) if experiment else bytes((34, 10)))
+    bare.send(SYN, sport=1, src=bare.remote + 1, options=syn_options(1460, fastopen=b""))
+    (other,) = bare.sent()
+    assert other.options[6:14] != answer.options[8 if experiment else 6 :][:8]
+    assert bare.stat("TcpFastOpenCookieReqd") == 2
+
+
+def test_the_cookie_is_that_of_everybody_with_the_key():
+    """4.1.2: servers behind one address share the key; the cookie is Linux's."""
+    bare, _ = server(tcp_fastopen_key="a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4")
+    assert cookie_of(bare).hex() == "3021b9d889017eeb"
+
+
+@both_families
+def test_data_of_the_syn_are_there_at_once(version):
+    """4.2.2: with the right cookie the data are acknowledged and read before the handshake is over, and answered."""
+    bare, sock = server(version)
+    cookie = cookie_of(bare)
+    bare.send(SYN, data=b"request", options=syn_options(1460, fastopen=cookie))
+    (answer,) = bare.sent()
+    assert (answer.flags, answer.ack) == (SYN | ACK, 1008)
+    assert answer.options == syn_options(1460)
+    child, _ = sock.accept(now=bare.now)
+    assert child.recv(100, now=bare.now) == b"request"
+    child.send(b"answer", now=bare.now)
+    bare.settle()
+    (data,) = bare.sent()
+    assert (data.flags, data.seq, data.size) == (ACK | PSH, (answer.seq + 1) & 0xFFFFFFFF, 6)
+    bare.send(ACK, seq=1008, ack=answer.seq + 7)
+    assert child.tcb.state == 1
+    assert sock.half_open.fastopen_pending == 0
+    assert bare.stat("TcpFastOpenPassive") == 1
+
+
+@both_families
+def test_a_wrong_cookie_makes_it_an_ordinary_handshake(version):
+    """4.2.2: the data are not taken, and the SYN-ACK brings the right cookie."""
+    bare, sock = server(version)
+    cookie = cookie_of(bare)
+    bare.send(SYN, data=b"request", options=syn_options(1460, fastopen=bytes(8)))
+    (answer,) = bare.sent()
+    assert (answer.ack, answer.options[6:14]) == (1001, cookie)
+    assert not sock.queue
+    assert bare.stat("TcpFastOpenPassiveFail") == 1
+
+
+@pytest.mark.parametrize("fastopen", [1, 3])
+def test_without_its_option_a_listener_has_no_cookies(fastopen):
+    """TCP_FASTOPEN 0, or ``tcp_fastopen`` without 2: the option is not there."""
+    bare = Bare(tcp_fastopen=fastopen)
+    bare.listener(TCP_FASTOPEN=0 if fastopen == 3 else 5)
+    bare.send(SYN, options=syn_options(1460, fastopen=b""))
+    (answer,) = bare.sent()
+    assert answer.options == syn_options(1460)
+
+
+def test_a_listener_may_do_without_cookies():
+    """``tcp_fastopen`` & 0x200, TCP_FASTOPEN_NO_COOKIE: data are taken from anybody."""
+    bare, sock = server()
+    bare.ns.sysctl["net.ipv4.tcp_fastopen"] = 0x203
+    bare.send(SYN, data=b"request")
+    (answer,) = bare.sent()
+    assert answer.ack == 1008
+    assert len(sock.queue) == 1
+
+
+def test_only_so_many_may_be_early():
+    """5.1: beyond TCP_FASTOPEN's number it is an ordinary handshake; one that was reset counts for another minute."""
+    bare, sock = server(qlen=2)
+    cookie = cookie_of(bare)
+    for sport in (10, 11, 12):
+        bare.send(SYN, sport=sport, data=b"x", options=syn_options(1460, fastopen=cookie))
+    assert [told.ack for told in bare.sent()] == [1002, 1002, 1001]
+    assert bare.stat("TcpFastOpenListenOverflow") == 1
+    bare.send(RST, sport=10, seq=1002)
+    bare.send(SYN, sport=13, data=b"x", options=syn_options(1460, fastopen=cookie))
+    assert bare.sent()[-1].ack == 1001
+    assert (sock.half_open.fastopen_pending, len(sock.half_open.fastopen_resets)) == (1, 1)
+    bare.run(61)
+    bare.sent()
+    bare.send(SYN, sport=14, data=b"x", options=syn_options(1460, fastopen=cookie))
+    assert bare.sent()[-1].ack == 1002
+
+
+@both_families
+def test_the_syn_ack_of_an_early_connection_goes_again(version):
+    """4.2.2, RFC 6298 5.5: it is retransmitted like any other, without data, and given up in the end."""
+    bare, sock = server(version, tcp_synack_retries=2)
+    cookie = cookie_of(bare)
+    bare.send(SYN, data=b"x", options=syn_options(1460, fastopen=cookie))
+    child, _ = sock.accept(now=bare.now)
+    bare.sent()
+    bare.run(1.1)
+    (again,) = bare.sent()
+    assert (again.flags, again.ack) == (SYN | ACK, 1002)
+    bare.run(200)
+    assert child.tcb.state == 7
+    assert sock.half_open.fastopen_pending == 0
+
+
+# -- the client --------------------------------------------------------------------------------------------------------
+
+
+def connect(bare, data=b"", **options):
+    """A client that sends with MSG_FASTOPEN: (socket, what it sent)."""
+    sock = bare.ns.socket(c.AF_INET6 if bare.six else c.AF_INET, c.SOCK_STREAM)
+    for name, value in options.items():
+        sock.setsockopt(c.SOL_TCP, getattr(c, name), value)
+    bare.sent()
+    try:
+        count = sock.sendto(data, c.MSG_FASTOPEN, (bare.remote_text, 80), now=bare.now)
+    except BlockingIOError as error:
+        assert error.errno == errno.EINPROGRESS
+        count = 0
+    bare.settle()
+    (syn,) = bare.sent()
+    return sock, syn, count
+
+
+def learn(bare, cookie=b"cookie00", mss=1000):
+    """A first connection that brings a cookie, and its end."""
+    sock, syn, count = connect(bare, b"abc")
+    assert (count, syn.size) == (0, 0)
+    answer = syn_options(mss, sack_permitted=True, fastopen=cookie)
+    bare.send(SYN | ACK, sport=80, dport=sock.getsockname()[1], ack=syn.seq + 1, options=answer)
+    sock.setsockopt(c.SOL_SOCKET, c.SO_LINGER, (1).to_bytes(4, "little") + bytes(4))
+    sock.close(now=bare.now)
+    bare.settle()
+    bare.sent()
+
+
+@both_families
+def test_a_client_asks_and_remembers(version):
+    """4.1.3: the first SYN asks; the next one tells the cookie, and carries as much as the peer's MSS allows, less the
+    room of options."""
+    bare = Bare(version)
+    learn(bare)
+    sock, syn, count = connect(bare, bytes(5000))
+    assert (syn.size, count) == (960, 960)
+    assert b"\x22\x0acookie00" in syn.options
+    port = sock.getsockname()[1]
+    bare.send(SYN | ACK, sport=80, dport=port, ack=syn.seq + 961, options=syn_options(1000, sack_permitted=True))
+    assert [told.flags for told in bare.sent()] == [ACK]
+    assert sock.send(b"more", now=bare.now) == 4
+    assert bare.stat("TcpFastOpenActive") == 1
+
+
+@both_families
+def test_data_that_were_not_taken_go_again(version):
+    """4.2.2: a SYN-ACK of the SYN alone; the data follow at once."""
+    bare = Bare(version)
+    learn(bare)
+    sock, syn, _ = connect(bare, b"request")
+    port = sock.getsockname()[1]
+    bare.send(SYN | ACK, sport=80, dport=port, ack=syn.seq + 1, options=syn_options(1000, sack_permitted=True))
+    (again,) = bare.sent()
+    assert (again.flags, again.seq, again.size) == (ACK | PSH, syn.seq + 1, 7)
+    assert bare.stat("TcpFastOpenActiveFail") == 1
+
+
+@both_families
+def test_the_syn_goes_again_without_data(version):
+    """4.1.3.1: what drops data in a SYN does not drop a SYN."""
+    bare = Bare(version)
+    learn(bare)
+    _, syn, _ = connect(bare, b"request")
+    bare.run(1.1)
+    (again,) = bare.sent()
+    assert (again.flags & SYN, again.seq, again.size) == (SYN, syn.seq, 0)
+    assert b"cookie00" not in again.options
+
+
+def test_paths_that_lose_such_syns_are_left_alone_for_a_while():
+    """4.1.3.1: after two in a row, for minutes, then it is tried again."""
+    bare = Bare()
+    learn(bare)
+    for _ in range(2):
+        sock, syn, _ = connect(bare, b"request")
+        bare.run(1.1)
+        port = sock.getsockname()[1]
+        bare.send(SYN | ACK, sport=80, dport=port, ack=syn.seq + 1, options=syn_options(1000))
+        bare.sent()
+    sock, syn, count = connect(bare, b"request")
+    assert (count, syn.size) == (0, 0)
+    bare.run(300)
+    bare.sent()
+    _, syn, count = connect(bare, b"request")
+    assert (count, syn.size) == (7, 7)
+
+
+def test_a_cookie_that_nobody_asked_for_is_not_kept():
+    """4.1.3: ``tcp_fastopen`` 5 needs none, so what comes is no news."""
+    bare = Bare(tcp_fastopen=5)
+    sock, syn, count = connect(bare, b"request")
+    assert (count, syn.size) == (7, 7)
+    assert bytes((34, 2)) not in syn.options
+    port = sock.getsockname()[1]
+    bare.send(SYN | ACK, sport=80, dport=port, ack=syn.seq + 8, options=syn_options(1000, fastopen=b"12345678"))
+    assert bare.ns.tcp_state.metrics.find(4, bare.remote).cookie == b""
+
+
+def test_both_sides_in_one_namespace():
+    """4.2: a client and a server here: the second connection's request is answered in one round trip."""
+    bare = Bare(tcp_fastopen=3)
+    listener = bare.listener(TCP_FASTOPEN=5)
+    for expected in (0, 7):
+        sock = bare.ns.socket(c.AF_INET, c.SOCK_STREAM)
+        try:
+            count = sock.sendto(b"request", c.MSG_FASTOPEN, ("127.0.0.1", PORT), now=bare.now)
+        except BlockingIOError:
+            count = 0
+        assert count == expected
+        child, _ = listener.accept(now=bare.now)
+        if count:
+            assert child.recv(100, now=bare.now) == b"request"
+            assert child.tcb.state == sock.tcb.state == 1
+        sock.close(now=bare.now)
+        child.close(now=bare.now)
+    assert bare.drops() == {}
