@@ -198,10 +198,10 @@ class Lab(Timeline):
     ) -> Wire:
         """Join two stations; each gets a device called after the other.
 
-        `delay`, `jitter`, `loss`, `reorder`, `duplicate`, `corrupt`, `rate`, `queue` are those of `wire.Impairments`,
-        both ways. `mtu` is that of both devices. `addresses` are both ends' ``ADDRESS/LENGTH`` (or several of them, or
-        None), "auto" for those of the lab's next network, or of the network that a hub or switch has; None for none.
-        Routes beyond the wire are set by `set_routes`.
+        `delay`, `jitter`, `loss`, `reorder`, `duplicate`, `corrupt`, `rate`, `queue`, `largest` are those of
+        `wire.Impairments`, both ways. `mtu` is that of both devices. `addresses` are both ends' ``ADDRESS/LENGTH`` (or
+        several of them, or None), "auto" for those of the lab's next network, or of the network that a hub or switch
+        has; None for none. Routes beyond the wire are set by `set_routes`.
 
         `vlan` is the VLAN of frames without a tag at the port of a switch (a host's own by default), `trunk` are those
         that pass with their tags. A station without a switch has a vlan device for each of these, called DEVICE.VID,

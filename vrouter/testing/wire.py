@@ -12,6 +12,7 @@ on does not change what another does to the same frames; the streams come from t
 - `rate`: bits per second, Ethernet header included, preamble and checksum not. `queue` frames may wait or be sent at a
   time; one more does not get out: the sending device counts it as dropped (FULL_RING), not as transmitted.
 
+- `largest`: bytes of a frame, Ethernet header included; longer ones are lost without a word (a black hole).
 - `End.lose_bytes` loses the n-th transmission of a range of a TCP stream's bytes.
 
 The accounts of a direction: sent + duplicated = delivered + lost + under way.
@@ -63,6 +64,7 @@ class Impairments:
     corrupt: float = 0.0
     rate: float | None = None
     queue: int = DEFAULT_QUEUE
+    largest: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("loss", "reorder", "duplicate", "corrupt"):
@@ -74,6 +76,8 @@ class Impairments:
             raise ValueError("frames can only be reordered on a wire with a delay: there is none to skip")
         if self.rate is not None and self.rate <= 0:
             raise ValueError(f"a rate is positive, in bits per second, not {self.rate!r}")
+        if self.largest is not None and self.largest < 1:
+            raise ValueError("the largest frame that passes has a byte at least")
         if self.queue < 1:
             raise ValueError("a queue has room for one frame at least")
 
@@ -84,6 +88,8 @@ class Impairments:
         for name in ("loss", "reorder", "duplicate", "corrupt"):
             if value := getattr(self, name):
                 texts.append(f"{name} {value:.4g}")
+        if self.largest is not None:
+            texts.append(f"nothing above {self.largest} bytes")
         if self.rate is not None:
             texts.append(f"rate {self.rate:g} bit/s, queue {self.queue}")
         return ", ".join(texts)
@@ -183,6 +189,8 @@ class End:
         if settings.rate is not None:
             departure = self._departure(len(frame), settings.rate, now)
         taken = bool(self._byte_losses) and self._takes_bytes(frame)
+        if settings.largest is not None and len(frame) > settings.largest:
+            taken = True
         if self._happens("loss", settings.loss) or taken:
             stats.lost += 1
             return LOST

@@ -11,6 +11,10 @@ the size falls to ``tcp_base_mss`` (halved each further time), and the search go
 new data between what is known to arrive (``low``) and what is the most that may (``high``). When it is acknowledged
 ``low`` is raised; when it is lost, ``high`` is lowered, and this is no sign of congestion (RFC 4821 7.6.2).
 
+A flight of losses looks the same as a black hole, and segments that stay small after it would never get a share of the
+path again. So a first suspicion is on trial: as soon as anything is acknowledged the size is the former one again. One
+of that size that arrives refutes it; silence confirms it.
+
 Expects: ``local``, ``peer``, ports and ``peer_mss`` of the connection. Read first: RFC 4821 7, RFC 9293 3.7.
 """
 
@@ -40,16 +44,20 @@ _MTUP_SUCCESS: Final = int(Stat.TcpMTUPSuccess)
 
 class Probing:
     """The search: packet sizes between ``low`` and ``high`` are in doubt. ``size`` is that of the probe under way (0:
-    none), whose data are the numbers ``start`` to ``end``; ``at`` is when the search began (ns)."""
+    none), whose data are the numbers ``start`` to ``end``; ``at`` is when the search began (ns).
 
-    __slots__ = ("at", "enabled", "end", "high", "low", "size", "start")
+    ``unsure``: it began with a suspicion that nothing has confirmed. From ``trial`` on (-1: not yet) segments have
+    their former size again, and one of them that arrives refutes it."""
+
+    __slots__ = ("at", "enabled", "end", "high", "low", "size", "start", "trial", "unsure")
 
     def __init__(self, low: int, high: int, enabled: bool, now: int) -> None:
         self.low, self.high = low, high
         self.enabled = enabled
         self.size = 0
-        self.start = self.end = -1
+        self.start = self.end = self.trial = -1
         self.at = now
+        self.unsure = False
 
 
 # -- the route -------------------------------------------------------------------------------------------------------
@@ -199,6 +207,7 @@ def suspect_black_hole(tcb: Tcb, now: int) -> None:
     probe: Probing | None = tcb.mtu_probe
     if probe is None or not probe.enabled:
         tcb.mtu_probe = _start(tcb, True, now)
+        tcb.mtu_probe.unsure = probe is None
     else:
         mss = min(conf.base_mss, mss_of(tcb, probe.low) >> 1)
         probe.low = mtu_of(tcb, max(mss, conf.mtu_probe_floor, conf.min_snd_mss))
@@ -246,11 +255,29 @@ def probe_sent(tcb: Tcb, start: int, end: int) -> None:
 def probe_acked(tcb: Tcb) -> None:
     """``snd_una`` moved: a probe before it has arrived."""
     probe: Probing | None = tcb.mtu_probe
-    if probe is not None and probe.size and tcb.snd_una >= probe.end:
-        probe.low = probe.size
-        probe.size = 0
-        tcb.ns.stats[_MTUP_SUCCESS] += 1
+    if probe is None:
+        return
+    if probe.size:
+        if tcb.snd_una >= probe.end:
+            probe.low = probe.size
+            probe.size = 0
+            tcb.ns.stats[_MTUP_SUCCESS] += 1
+            sync(tcb)
+    elif probe.unsure:
+        _try(tcb, probe)
+
+
+def _try(tcb: Tcb, probe: Probing) -> None:
+    """Something was acknowledged after a suspicion: was it the size, or were there only many losses?"""
+    if probe.trial < 0:
+        probe.trial = tcb.snd_nxt
+        probe.enabled = False
         sync(tcb)
+        # what a time-out left of the window was reckoned in small segments (RFC 5681 3.1)
+        tcb.cwnd = max(tcb.cwnd, tcb.mss)
+        tcb.ssthresh = max(tcb.ssthresh, 2 * tcb.mss)
+    elif tcb.snd_una >= probe.trial + tcb.mss:
+        tcb.mtu_probe = None
 
 
 def probe_lost(tcb: Tcb) -> bool:
