@@ -56,13 +56,16 @@ def test_timestamps_take_their_part_of_each_segment() -> None:
 
 def test_sack_blocks_take_their_part_too() -> None:
     """RFC 6691 3: also when only some segments have the option."""
-    script = accepted() + """
+    script = (
+        accepted()
+        + """
     +0 < P. 101:201(100) ack 1 win 65535
     +0 > . 1:1(0) ack 1 <nop,nop,sack 101:201>
     +0 write(4, ..., 1000) = 1000
     +0 > . 1:989(988) ack 1 <nop,nop,sack 101:201>
     +0 > P. 989:1001(12) ack 1 <nop,nop,sack 101:201>
     """
+    )
     assert play(ON_THE_WIRE + script) == ""
 
 
@@ -85,10 +88,13 @@ def test_a_program_can_make_them_smaller() -> None:
 
 def test_half_of_a_tiny_window_is_a_segment() -> None:
     """RFC 9293 3.8.6.2.1: segments larger than half the peer's window would leave it idle."""
-    script = accepted(mss=1460, window=2000) + """
+    script = (
+        accepted(mss=1460, window=2000)
+        + """
     +0 write(4, ..., 2000) = 2000
     +0 > . 1:1001(1000) ack 1
     +0 > P. 1001:2001(1000) ack 1
     +0 %{ assert tcpi_snd_mss == 1000, tcpi_snd_mss }%
     """
+    )
     assert play(ON_THE_WIRE + script) == ""

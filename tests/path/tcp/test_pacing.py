@@ -10,19 +10,24 @@ from tests.path.tcp.scripted import STRICT, accepted, play
 @pytest.mark.parametrize("version", ["ipv4", "ipv6"])
 def test_two_segments_at_a_time_at_a_low_rate(version: str) -> None:
     """socket(7): at 100,000 bytes a second 2000 bytes, the least that leaves together, take 20 ms."""
-    script = accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0") + """
+    script = (
+        accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0")
+        + """
     +0 write(4, ..., 7000) = 7000
     +0 > P. 1:2001(2000) ack 1
     +.019 > P. 2001:4001(2000) ack 1
     +.02 > P. 4001:6001(2000) ack 1
     +.02 > P. 6001:7001(1000) ack 1
     """
+    )
     assert play(STRICT + script, version) == ""
 
 
 def test_an_idle_time_saves_up_no_burst() -> None:
     """A millisecond's worth is made up for, not more."""
-    script = accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0") + """
+    script = (
+        accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0")
+        + """
     +0 write(4, ..., 2000) = 2000
     +0 > P. 1:2001(2000) ack 1
     +.1 < . 1:1(0) ack 2001 win 65535
@@ -30,22 +35,28 @@ def test_an_idle_time_saves_up_no_burst() -> None:
     +0 > P. 2001:4001(2000) ack 1
     +.019 > P. 4001:6001(2000) ack 1
     """
+    )
     assert play(STRICT + script) == ""
 
 
 def test_a_superframe_carries_a_millisecond_of_data() -> None:
     """tcp_tso_autosize: at ten million bytes a second 9765 bytes, in whole segments."""
-    script = accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [10000000], 4) = 0", rtt=".001") + """
+    script = (
+        accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [10000000], 4) = 0", rtt=".001")
+        + """
     +0 write(4, ..., 10000) = 10000
     +0 > P. 1:9001(9000) ack 1
     +0 > P. 9001:10001(1000) ack 1
     """
+    )
     assert play(STRICT + script) == ""
 
 
 def test_what_is_sent_again_is_paced_too() -> None:
     """What is lost goes at the pace of everything else: not with the ACK that tells of it, but when it may."""
-    script = accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0") + """
+    script = (
+        accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0")
+        + """
     +0 write(4, ..., 8000) = 8000
     +0 > P. 1:2001(2000) ack 1
     +.019 > P. 2001:4001(2000) ack 1
@@ -54,12 +65,15 @@ def test_what_is_sent_again_is_paced_too() -> None:
     +.004 < . 1:1(0) ack 1 win 65535 <sack 2001:8001,nop,nop>
     +.016 > P. 1:2001(2000) ack 1
     """
+    )
     assert play(STRICT + script) == ""
 
 
 def test_nobody_is_paced_who_did_not_ask() -> None:
     """With CUBIC a whole window leaves at once."""
-    script = accepted() + """
+    script = (
+        accepted()
+        + """
     +0 write(4, ..., 10000) = 10000
     +0 > P. 1:2001(2000) ack 1
     +0 > P. 2001:4001(2000) ack 1
@@ -67,4 +81,5 @@ def test_nobody_is_paced_who_did_not_ask() -> None:
     +0 > P. 6001:8001(2000) ack 1
     +0 > P. 8001:10001(2000) ack 1
     """
+    )
     assert play(STRICT + script) == ""

@@ -9,7 +9,9 @@ SYN = "> S 0:0(0) <...>\n"
 
 def test_data_are_sent_again_and_the_connection_given_up() -> None:
     """RFC 9293 3.8.3 (MUST-20): R2 retransmissions, then ETIMEDOUT; the times are those that the RTO would take."""
-    script = accepted() + """
+    script = (
+        accepted()
+        + """
     +0 write(4, ..., 100) = 100
     +0 > P. 1:101(100) ack 1
     +.3 > P. 1:101(100) ack 1
@@ -17,12 +19,15 @@ def test_data_are_sent_again_and_the_connection_given_up() -> None:
     +1.2 > P. 1:101(100) ack 1
     +2.4 write(4, ..., 1) = -1 ETIMEDOUT (Connection timed out)
     """
+    )
     assert play(script, tcp_retries2=3, tcp_early_retrans=0) == ""
 
 
 def test_a_user_timeout_stands_in_the_place_of_r2() -> None:
     """RFC 5482, RFC 9293 3.8.3 (MUST-21): an application can set R2; the timer comes up when the time is over."""
-    script = accepted() + """
+    script = (
+        accepted()
+        + """
     +0 setsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [2000], 4) = 0
     +0 write(4, ..., 100) = 100
     +0 > P. 1:101(100) ack 1
@@ -31,6 +36,7 @@ def test_a_user_timeout_stands_in_the_place_of_r2() -> None:
     +1.2 write(4, ..., 1) = 1
     +.3 write(4, ..., 1) = -1 ETIMEDOUT (Connection timed out)
     """
+    )
     assert play(script, tcp_early_retrans=0) == ""
 
 
@@ -80,7 +86,9 @@ def test_a_user_timeout_ends_a_syn_too() -> None:
 
 def test_what_nobody_holds_any_more_is_tried_for_less_long() -> None:
     """RFC 9293 3.8.3, tcp(7): tcp_orphan_retries for a connection that the program has closed."""
-    script = accepted() + """
+    script = (
+        accepted()
+        + """
     +0 write(4, ..., 1000) = 1000
     +0 > P. 1:1001(1000) ack 1
     +0 close(4) = 0
@@ -89,4 +97,5 @@ def test_what_nobody_holds_any_more_is_tried_for_less_long() -> None:
     +1.3 < . 1:1(0) ack 1001 win 65535
     +0 > R 1001:1001(0)
     """
+    )
     assert play(script, tcp_orphan_retries=1, tcp_early_retrans=0) == ""
