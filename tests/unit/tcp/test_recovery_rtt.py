@@ -145,3 +145,16 @@ def test_a_delayed_ack_cannot_raise_the_minimum(delayed, expected):
     assert rtt.minimum(tcb) == 20
     rtt.observe_min(tcb, 90, False, 100)
     assert rtt.minimum(tcb) == 90
+
+
+def test_news_that_come_late_are_no_round_trip():
+    """RFC 7323 4.1: blocks whose first ACKs were lost tell of long ago; the echo tells what was answered."""
+    s = Sender(timestamps=True, early_retrans=0)
+    s.send(1)
+    s.send(1)
+    s.at(5 * SECOND)
+    before = s.tcb.srtt
+    s.at(40 * MS)
+    s.ack(1, (1, 2), echo=s.now - 40 * MS)
+    assert s.tcb.srtt < before
+    assert s.tcb.rto < SECOND

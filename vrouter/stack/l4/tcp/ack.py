@@ -185,6 +185,12 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
     elif sack_first >= 0:
         measured = now - sack_first
         path = now - sack_last
+        if tsecr >= 0 and marks & ADVANCED:
+            # Had earlier ACKs been lost, what they told is old news now; the echo is of what this one answers.
+            echo = echo_age(tcb, tsecr, now)
+            if 0 <= echo < measured:
+                measured = echo
+                path = min(path, echo)
     elif tsecr >= 0 and marks & ADVANCED:
         measured = path = echo_age(tcb, tsecr, now)
     else:

@@ -102,7 +102,10 @@ def check_reordering(tcb: Tcb, low: int, by_timestamp: bool) -> None:
     """What begins at `low` arrived late, after later bytes (RFC 8985 6.2 step 3): the degree is measured."""
     sent = tcb.sent
     assert sent is not None
-    high = sent.highest_sacked if sent.highest_sacked >= 0 else tcb.snd_una
+    if not tcb.sack_ok:
+        high = low + sent.sacked + tcb.mss  # one more than the duplicates that it was overtaken by
+    else:
+        high = sent.highest_sacked if sent.highest_sacked >= 0 else tcb.snd_una
     if low >= high:
         return
     stats = tcb.ns.stats

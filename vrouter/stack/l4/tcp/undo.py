@@ -115,6 +115,8 @@ def partial(tcb: Tcb, sent: Scoreboard, prior_una: int, tsecr: int, now: int) ->
     if not reduction.any_resent(tcb):
         tcb.retrans_at = 0
     restore(tcb, True)
+    if not tcb.sack_ok:
+        sent.sacked = 0  # the duplicates told of this
     tcb.ns.stats[_PARTIAL] += 1
     reduction.keep_open(tcb, now)
     return False
