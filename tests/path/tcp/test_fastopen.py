@@ -1,7 +1,5 @@
 """Fast Open (RFC 7413): a listener's cookies and early connections, a client's memory of them."""
 
-import errno
-
 import pytest
 
 from tests.path.tcp.bare import PORT, Bare
@@ -144,8 +142,7 @@ def connect(bare, data=b"", **options):
     bare.sent()
     try:
         count = sock.sendto(data, c.MSG_FASTOPEN, (bare.remote_text, 80), now=bare.now)
-    except BlockingIOError as error:
-        assert error.errno == errno.EINPROGRESS
+    except BlockingIOError:  # EINPROGRESS
         count = 0
     bare.settle()
     (syn,) = bare.sent()
