@@ -96,8 +96,8 @@ class Tap:
     shown, `error` the reason when it is not "up" or when a frame was refused, otherwise "".
 
     Raises PrivilegeError where a privilege or the device is missing and OSError with Linux's errno otherwise; both say
-    what to do. `offload` asks for half-finished checksums and superframes; afterwards it says whether the kernel hands
-    them over, and `uso` whether those of UDP too. `by_pytun=False` opens with ioctls of our own instead of pytun-pmd3, to the same effect.
+    what to do. With `offload` the kernel hands over half-finished checksums and superframes, if it knows them (`uso`)
+    those of UDP too. `by_pytun=False` opens with ioctls of our own instead of pytun-pmd3, to the same effect.
     """
 
     __slots__ = ("_by_pytun", "_device", "created", "error", "fd", "ifname", "offload", "state", "uso")
@@ -115,8 +115,8 @@ class Tap:
         self._open()
 
     def read_burst(self, budget: int) -> list[bytes]:
-        """At most `budget` frames, each with its virtio-net header, and not many more than `BURST_BYTES` bytes; an empty
-        list when there are none now.
+        """At most `budget` frames, each with its virtio-net header, and about `BURST_BYTES` bytes; an empty list when
+        there are none now.
 
         Never raises. When the link is gone the frames read before are returned and `state` tells; so whoever calls this
         on readiness must look at `state` when it gets fewer than it asked for, or the descriptor stays ready for ever.
@@ -190,7 +190,11 @@ class Tap:
         try:
             os.set_blocking(fd, False)
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, _INT.pack(VNET_HEADER_LEN))
-            self.uso = self._set_offload(fd)
+            self.uso = self.offload and ask_for_offload(lambda flags: fcntl.ioctl(fd, _TUNSETOFFLOAD, flags))
+            if self.offload:
+                _keep_freed_memory()
+            else:
+                fcntl.ioctl(fd, _TUNSETOFFLOAD, 0)
             request = bytearray(_IFREQ.size)
             fcntl.ioctl(fd, _TUNGETIFF, request)
         except OSError as error:
@@ -204,21 +208,6 @@ class Tap:
         self.created = not flags & _IFF_PERSIST
         self.state = UP_STATE
         self.error = ""
-
-    def _set_offload(self, fd: int) -> bool:
-        """Ask for the offloads; whether those of UDP are among them. A kernel that knows less is asked for less."""
-        if not self.offload:
-            fcntl.ioctl(fd, _TUNSETOFFLOAD, 0)
-            return False
-        _keep_freed_memory()
-        try:
-            fcntl.ioctl(fd, _TUNSETOFFLOAD, _TCP_OFFLOADS | _UDP_OFFLOADS)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            fcntl.ioctl(fd, _TUNSETOFFLOAD, _TCP_OFFLOADS)
-            return False
-        return True
 
     def _close_device(self) -> None:
         device, self._device, self.fd = self._device, None, -1
@@ -270,6 +259,19 @@ def describe_holders(ifname: str) -> str:
             found.append("this process itself" if pid == os.getpid() else f"process {pid} ({_command(pid)})")
     more = len(found) - _HOLDERS_SHOWN
     return ", ".join(found[:_HOLDERS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def ask_for_offload(ask: Callable[[int], object]) -> bool:
+    """Ask for offloads by `ask`, which takes TUN_F flags; whether those of UDP are among them. A kernel that does not
+    know one of them refuses all with EINVAL, and is asked for less."""
+    try:
+        ask(_TCP_OFFLOADS | _UDP_OFFLOADS)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        ask(_TCP_OFFLOADS)
+        return False
+    return True
 
 
 def _keep_freed_memory() -> None:

@@ -17,12 +17,13 @@ from itertools import groupby
 import pytest
 import pytest_asyncio
 
+from tests.superframes import udp
 from vrouter import kernel
 from vrouter.driver import BURST, Driver
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.events import Event, EventKind
 from vrouter.stack.capture import RX, Capture, CapturedFrame
-from vrouter.stack.device import TX_QUEUE, Device
+from vrouter.stack.device import TX_QUEUE, TX_QUEUE_BYTES, Device
 from vrouter.stack.stack import Stack
 from vrouter.tap import VNET_HEADER_LEN, Tap
 
@@ -222,6 +223,39 @@ async def test_a_full_tap_keeps_a_bounded_queue(bed: Bed, open_tap: Opener) -> N
         assert bed.lost()["TX_ERROR"] == waiting
         bed.send(1)
         assert bed.lost()["TX_ERROR"] == waiting + 1  # nobody moves its frames
+
+
+async def test_a_backlog_is_bounded_in_bytes(bed: Bed, open_tap: Opener) -> None:
+    """Superframes are few and large: 4 MiB wait; each that does not fit counts as the segments that it stands for."""
+    tap = open_tap(offload=True)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        os.dup2(ours.fileno(), tap.fd, inheritable=False)
+        os.set_blocking(tap.fd, False)
+        dev = bed.add(tap)
+        assert (dev.offload, dev.uso) == (True, tap.uso)
+        port = dev.port
+        packet = udp("10.0.9.9", PEER, bytes(60_000))
+        lan = bed.driver.call(bed.red.add_device, "from", vnet_hdr=True)
+        lan.offload = lan.uso = True
+        bed.red.sysctl["net.ipv4.ip_forward"] = 1
+        bed.red.sysctl["net.ipv4.conf.from.rp_filter"] = 0
+        bed.driver.call(bed.red.add_address, lan, "10.0.9.1/24")
+        sent, lost = dev.tx_packets, 0
+        frame = packet.vnet(1000) + lan.mac + MAC + b"\x08\x00" + packet.raw()
+        for number in range(1, 101):
+            bed.driver.call(bed.stack.receive, lan, frame)
+            assert port.backlog_bytes == sum(map(len, port.backlog)) <= TX_QUEUE_BYTES
+            lost = bed.lost().get("FULL_RING", 0)
+            assert dev.tx_packets - sent + lost == 60 * number
+        assert lost
+        assert lost % 60 == 0
+        assert sum(len(one) == len(frame) for one in port.backlog) == TX_QUEUE_BYTES // len(frame)
+        waiting = bed.lost().get("TX_ERROR", 0)  # the other device has no wire for its announcement
+        waiting += sum(60 if len(one) == len(frame) else 1 for one in port.backlog)
+        await bed.driver.remove_port(port)
+        assert bed.lost()["TX_ERROR"] == waiting
+        assert port.backlog_bytes == 0
 
 
 async def test_a_tap_that_is_down(bed: Bed, wire: Callable[[Tap], socket.socket], ip: Callable[..., str]) -> None:

@@ -168,10 +168,8 @@ def site(new_name: Callable[[], str]) -> Callable[..., Any]:
         async with vrouter.Router(configuration(names, lan or {}, wan or {})) as router:
             one = Site(router, names)
             for netns in (one.one, one.two):
-                for _ in range(100):  # until duplicate address detection is over
-                    if "tentative" not in await one.run(netns, "ip", "-6", "address", "show", "dev", "eth0"):
-                        break
-                    await asyncio.sleep(0.05)
+                while "tentative" in await one.run(netns, "ip", "-6", "address", "show", "dev", "eth0"):
+                    pass  # duplicate address detection
             yield one
             came, went = router.driver.stack.accounts()
             assert sum(came.values()) == sum(went.values())

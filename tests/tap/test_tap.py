@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.superframes import tcp
 from vrouter.errors import PrivilegeError
 from vrouter.rtnetlink import Rtnetlink
 from vrouter.tap import (
@@ -27,6 +28,7 @@ from vrouter.tap import (
     VNET_HEADER_LEN,
     WRITTEN,
     Tap,
+    ask_for_offload,
     close_taps,
     describe_holders,
     find_link,
@@ -67,10 +69,10 @@ def delete(tap: Tap) -> None:
 
 
 @contextmanager
-def kernel_end(tap: Tap) -> Iterator[socket.socket]:
+def kernel_end(tap: Tap, ethertype: int = ETHERTYPE) -> Iterator[socket.socket]:
     """A packet socket on the kernel's end: sends into the TAP and hears what was written to it."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as packet:
-        packet.bind((tap.ifname, ETHERTYPE))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ethertype)) as packet:
+        packet.bind((tap.ifname, ethertype))
         packet.settimeout(5)
         yield packet
 
@@ -119,6 +121,87 @@ def test_frames_pass_both_ways_in_order_with_the_header(open_tap: Opener) -> Non
         for number in range(5):
             kernel.send(frame(number))
         assert tap.read_burst(64) == [NO_HEADER + frame(number) for number in range(5)]
+
+
+def tcp_superframe(size: int) -> bytes:
+    """A frame of `size` bytes of data with its virtio-net header, for nobody."""
+    packet = tcp("10.0.0.1", "10.0.0.2", bytes(size))
+    return packet.vnet(1400) + bytes.fromhex("0200000000aa0200000000bb0800") + packet.raw()
+
+
+@pytest.mark.tools("ethtool")
+def test_offloads(open_tap: Opener) -> None:
+    """tun(4): what was asked for, and a kernel that does not know superframes of UDP is not asked for them again."""
+    tap = open_tap(offload=True)
+    assert (tap.offload, tap.state) == (True, "up")
+    plain = open_tap()
+    assert (plain.offload, plain.uso) == (False, False)
+    for one, wanted in ((tap, True), (plain, False)):
+        shown = subprocess.run(["ethtool", "-k", one.ifname], capture_output=True, text=True, check=True).stdout
+        features = dict(line.strip().split(": ", 1) for line in shown.splitlines() if ": " in line)
+        for name in (
+            "tx-checksum-ip-generic",
+            "tx-tcp-segmentation",
+            "tx-tcp6-segmentation",
+            "tx-tcp-ecn-segmentation",
+        ):
+            assert (features[name] == "on") == wanted, name
+        if "tx-udp-segmentation" in features and tap.uso:
+            assert (features["tx-udp-segmentation"] == "on") == wanted
+
+
+def test_an_old_kernel_is_asked_for_less() -> None:
+    """Linux before 6.2 refuses the whole request with EINVAL when it contains what it does not know."""
+    asked = []
+
+    def old_kernel(flags: int) -> None:
+        asked.append(flags)
+        if flags & 0x60:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    assert not ask_for_offload(old_kernel)
+    assert asked == [0x6F, 0x0F]
+    assert ask_for_offload(asked.append)
+    assert asked[2:] == [0x6F]
+
+
+def test_another_refusal_is_none_of_its_age() -> None:
+    """A link that is gone does not become one without offload."""
+
+    def gone(flags: int) -> None:
+        raise OSError(errno.EBADFD, os.strerror(errno.EBADFD))
+
+    with pytest.raises(OSError, match="bad state"):
+        ask_for_offload(gone)
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_superframes_are_taken_and_handed_over(open_tap: Opener, offload: bool) -> None:
+    """VIRTIO 1.2 5.1.6.2: a frame of 60 KiB goes in whole; it comes out whole with offload, and else in segments."""
+    one, other = open_tap(offload=offload), open_tap(offload=offload)
+    for tap in (one, other):
+        set_up(tap)
+    with kernel_end(one, 0x0800) as near, kernel_end(other, 0x0800) as far:
+        assert one.write(tcp_superframe(60_000)) == WRITTEN
+        assert len(near.recv(70_000)) == 60_054
+        far.setsockopt(263, 15, 1)  # PACKET_VNET_HDR
+        far.send(tcp_superframe(60_000)[:10] + tcp_superframe(60_000)[12:])
+        frames = other.read_burst(64)
+    assert [len(frame) for frame in frames] == ([60_066] if offload else [1466] * 42 + [1266])
+    if offload:
+        assert frames[0][:10] == tcp_superframe(60_000)[:10]
+
+
+def test_a_burst_of_superframes_ends_sooner(open_tap: Opener) -> None:
+    """So that what was read is still at hand when it is written: 256 KiB and the frame that exceeds them."""
+    tap = open_tap(offload=True)
+    set_up(tap)
+    frame = tcp_superframe(60_000)
+    with kernel_end(tap, 0x0800) as kernel:
+        kernel.setsockopt(263, 15, 1)
+        for _ in range(12):
+            kernel.send(frame[:10] + frame[12:])
+        assert [len(tap.read_burst(64)) for _ in range(4)] == [5, 5, 2, 0]
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
