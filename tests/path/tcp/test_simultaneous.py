@@ -209,3 +209,45 @@ class TestBothOpen:
             +0  connect(3, ..., ...) = 0
             """
         )
+
+    @both_families
+    def test_a_close_before_the_end_of_the_handshake(self, version):
+        """3.10.4: in SYN-RECEIVED a FIN goes out at once, and the state is FIN-WAIT-1."""
+        passes(
+            CLIENT
+            + """
+            +.1 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
+            +0  > S. 0:0(0) ack 1 <...>
+            +.1 close(3) = 0
+            +0  > F. 1:1(0) ack 1
+            +.1 < . 1:1(0) ack 2 win 257
+            +.1 < F. 1:1(0) ack 2 win 257
+            +0  > . 2:2(0) ack 2
+            """,
+            version,
+        )
+
+    def test_a_fin_with_the_end_of_the_handshake(self):
+        """3.10.7.4, eighth: SYN-RECEIVED, by way of ESTABLISHED, to CLOSE-WAIT."""
+        passes(
+            CLIENT
+            + """
+            +.1 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
+            +0  > S. 0:0(0) ack 1 <...>
+            +.1 < F. 1:1(0) ack 1 win 257
+            +0~+.05 > . 1:1(0) ack 2
+            +.1 read(3, ..., 100) = 0
+            """
+        )
+
+    def test_the_syn_ack_is_repeated(self):
+        """RFC 6298: like a SYN."""
+        passes(
+            CLIENT
+            + """
+            +.1 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
+            +0  > S. 0:0(0) ack 1 <...>
+            +1  > S. 0:0(0) ack 1 <...>
+            +2  > S. 0:0(0) ack 1 <...>
+            """
+        )

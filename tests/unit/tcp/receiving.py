@@ -31,6 +31,7 @@ class Program:
         self.rcvbuf = rcvbuf
         self.locked = 0
         self.shut = 0
+        self.rcvlowat = 1
         self.woken = 0
 
     def wake(self, mask):

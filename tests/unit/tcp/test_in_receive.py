@@ -157,6 +157,30 @@ class TestInOrder:
         assert tcb.fin_rcvd
 
 
+class TestLowMark:
+    """SO_RCVLOWAT: the program is told once it has what it wants."""
+
+    def test_not_before(self):
+        """Two segments make it."""
+        tcb = receiver()
+        tcb.sock.rcvlowat = 1500
+        arrive(tcb, 0, 1000)
+        assert tcb.sock.woken == 0
+        arrive(tcb, 1000, 2000)
+        assert tcb.sock.woken == 1
+
+    def test_when_no_more_can_come(self):
+        """The window is full, or the stream has ended."""
+        tcb = receiver(window=1500)
+        tcb.sock.rcvlowat = 9000
+        arrive(tcb, 0, 1000)
+        assert tcb.sock.woken == 1
+        tcb = receiver()
+        tcb.sock.rcvlowat = 9000
+        arrive(tcb, 0, 1000, ACK | FIN)
+        assert tcb.sock.woken == 1
+
+
 class TestRefused:
     """RFC 9293 3.10.7.4, first: what is not acceptable is answered with an ACK."""
 

@@ -97,7 +97,10 @@ def ack_due(tcb: Tcb, now: int) -> bool:
         pending & NOW
         or (tcb.quickacks and tcb.pingpong < PINGPONG)
         or tcb.ooo is not None  # RFC 5681 4.2: a gap is told at once
-        or (tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss and next_window(tcb) >= tcb.rcv_wnd)
+        or (
+            tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss
+            and (next_window(tcb) >= tcb.rcv_wnd or tcb.rcv_nxt - tcb.copied_seq < tcb.sock.rcvlowat)
+        )
     ):
         return True
     return _put_off(tcb, now)

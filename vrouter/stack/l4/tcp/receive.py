@@ -244,8 +244,19 @@ def _in_order(tcb: Tcb, seg: Segment, at: int, start: int, end: int, fin: int, n
     elif tcb.ooo is not None:
         _fill(tcb, tcb.ooo)
     if not tcb.orphan:
-        tcb.sock.wake(READ)
+        data_ready(tcb)
     return 0
+
+
+def data_ready(tcb: Tcb) -> None:
+    """The program is told, once there is what it wants (SO_RCVLOWAT), or as much as will come (tcp_data_ready)."""
+    sock = tcb.sock
+    if sock.rcvlowat > 1 and not tcb.fin_rcvd:
+        queue = tcb.rcvq
+        size = queue.size if queue is not None else 0
+        if size < sock.rcvlowat and not tcb.tcp.pressure and tcb.rcv_adv - tcb.rcv_nxt > tcb.rcv_mss:
+            return
+    sock.wake(READ)
 
 
 def _fin(tcb: Tcb) -> None:

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
-from vrouter.stack.l4.constants import READ
 from vrouter.stack.l4.tcp import (
     delack,
     lifecycle,
@@ -158,7 +157,7 @@ def _next_data(tcb: Tcb, seg: Segment, ack: int, size: int, info: Counts, now: i
         output.output(tcb, now)
     if tcb.ack_pending and ack_due(tcb, now):
         output.send_ack(tcb, now)
-    tcb.sock.wake(READ)
+    receive.data_ready(tcb)
     tcb.ns.stats[_DELIVERED] += 1
     return 0
 
