@@ -106,7 +106,12 @@ async def test_a_namespace_has_the_calls_itself(pair: tuple[vrouter.Netns, vrout
 async def test_the_namespace_goes_away(pair: tuple[vrouter.Netns, vrouter.Netns]) -> None:
     """Removing a namespace ends its connections with ENETDOWN, and its servers."""
     red, blue = pair
-    server = await blue.start_server(shout, "10.0.0.2", 80)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with pytest.raises(OSError, match="namespace 'blue' is gone"):
+            await reader.read()
+
+    server = await blue.start_server(serve, "10.0.0.2", 80)
     reader, writer = await red.open_connection("10.0.0.2", 80)
     await red.router.remove_netns("red")
     with pytest.raises(OSError, match="namespace 'red' is gone") as caught:
