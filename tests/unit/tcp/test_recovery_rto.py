@@ -1,7 +1,5 @@
 """Timeouts: what they do to the windows, F-RTO, and undoing them."""
 
-import pytest
-
 from tests.unit.tcp.sender import MSS, Sender
 from vrouter.stack.l4.tcp import recovery
 from vrouter.stack.l4.tcp.tcb import CA_LOSS, CA_OPEN, CA_RECOVERY, ECN_OK, ECN_QUEUE_CWR, MS, SECOND, SYN_SENT
@@ -231,22 +229,6 @@ def test_a_partial_ack_by_a_late_original():
     assert s.counted()["TcpTSReorder"] == 1
     assert s.counted()["TcpPartialUndo"] == 1
     assert s.tcb.ca_state == CA_OPEN
-
-
-@pytest.mark.parametrize(("timeouts", "segments"), [(0, 10), (1, 10), (2, 1)])
-def test_the_initial_window(timeouts, segments):
-    """RFC 6928 2; RFC 5681 3.1 after a SYN that was lost, as Linux has it: lost twice."""
-    tcb = Sender(rtt=0).tcb
-    tcb.total_retrans = timeouts
-    assert recovery.initial_window(tcb) == segments * MSS
-
-
-@pytest.mark.parametrize(("mss", "expected"), [(1460, 14600), (536, 5360), (2000, 14600), (8960, 17920)])
-def test_the_initial_window_by_the_segment_size(mss, expected):
-    """RFC 6928 2: min(10 * MSS, max(2 * MSS, 14600))."""
-    tcb = Sender(rtt=0).tcb
-    tcb.mss = mss
-    assert recovery.initial_window(tcb) == expected
 
 
 def test_a_syn_is_sent_again_and_nothing_is_reduced():

@@ -36,7 +36,6 @@ from vrouter.stack.l4.tcp.tcb import (
 __all__ = [
     "arm",
     "enter_cwr",
-    "initial_window",
     "mtu_reduced",
     "next_retransmission",
     "oldest_sent_at",
@@ -56,18 +55,6 @@ _RENEGING: Final = int(Stat.TcpSACKReneging)
 _SACK_FAILURES: Final = int(Stat.TcpSackFailures)
 _RENO_FAILURES: Final = int(Stat.TcpRenoFailures)
 _LOSS_FAILURES: Final = int(Stat.TcpLossFailures)
-
-
-def initial_window(tcb: Tcb) -> int:
-    """RFC 6928 2: ten segments, 14600 bytes at most where that is two segments or more.
-
-    One segment when the SYN had to be sent again. Deviation: only when twice (Linux), since one second is a short time
-    for a SYN on some paths, and a first timeout says little.
-    """
-    mss = tcb.mss
-    if tcb.total_retrans > 1:
-        return mss
-    return min(10 * mss, max(2 * mss, 14600))
 
 
 def sent(tcb: Tcb, start: int, end: int, now: int, retransmission: bool) -> None:

@@ -20,7 +20,6 @@ from vrouter.stack.l4.tcp.scoreboard import EVER, LOST, RETRANS, pipe
 from vrouter.stack.l4.tcp.tcb import (
     CA_CWR,
     CA_DISORDER,
-    CA_LOSS,
     CA_OPEN,
     CA_RECOVERY,
     ECN_OK,
@@ -170,8 +169,3 @@ def restart(tcb: Tcb, now: int) -> None:
 def in_reduction(tcb: Tcb) -> bool:
     """Whether PRR rules the window."""
     return tcb.ca_state == CA_RECOVERY or tcb.ca_state == CA_CWR
-
-
-def in_loss(tcb: Tcb) -> bool:
-    """Whether a timeout is being recovered from."""
-    return tcb.ca_state == CA_LOSS
