@@ -11,9 +11,9 @@ the size falls to ``tcp_base_mss`` (halved each further time), and the search go
 new data between what is known to arrive (``low``) and what is the most that may (``high``). When it is acknowledged
 ``low`` is raised; when it is lost, ``high`` is lowered, and this is no sign of congestion (RFC 4821 7.6.2).
 
-A flight of losses looks the same as a black hole, and segments that stay small after it would never get a share of the
-path again. So a first suspicion is on trial: as soon as anything is acknowledged the size is the former one again. One
-of that size that arrives refutes it; silence confirms it.
+A row of losses looks the same as a black hole, and a connection whose segments stay small after it never gets its share
+of a crowded path again. So a suspicion is on trial first: as soon as anything is acknowledged the size is the former
+one again. If a segment of that size arrives, the suspicion is refuted; silence after silence confirms it.
 
 Expects: ``local``, ``peer``, ports and ``peer_mss`` of the connection. Read first: RFC 4821 7, RFC 9293 3.7.
 """
@@ -38,6 +38,7 @@ MIN_ADVERTISED: Final = 256  # net.ipv4.route.min_adv_mss
 _ROUTE_AGE: Final = SECOND
 _LOCAL: Final = 2  # the route's type, RTN_LOCAL
 _MIN_CWND: Final = 11  # segments of the window, for one of them to be risked (RFC 4821 7.3)
+_TRIALS: Final = 2
 _MTUP_FAIL: Final = int(Stat.TcpMTUPFail)
 _MTUP_SUCCESS: Final = int(Stat.TcpMTUPSuccess)
 
@@ -46,8 +47,8 @@ class Probing:
     """The search: packet sizes between ``low`` and ``high`` are in doubt. ``size`` is that of the probe under way (0:
     none), whose data are the numbers ``start`` to ``end``; ``at`` is when the search began (ns).
 
-    ``unsure``: it began with a suspicion that nothing has confirmed. From ``trial`` on (-1: not yet) segments have
-    their former size again, and one of them that arrives refutes it."""
+    ``unsure`` are the trials that are left to a suspicion until it is believed. From the number ``trial`` on (-1: not
+    yet) segments have their former size again, and one of them that arrives refutes it."""
 
     __slots__ = ("at", "enabled", "end", "high", "low", "size", "start", "trial", "unsure")
 
@@ -57,7 +58,7 @@ class Probing:
         self.size = 0
         self.start = self.end = self.trial = -1
         self.at = now
-        self.unsure = False
+        self.unsure = 0
 
 
 # -- the route -------------------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def suspect_black_hole(tcb: Tcb, now: int) -> None:
     probe: Probing | None = tcb.mtu_probe
     if probe is None or not probe.enabled:
         tcb.mtu_probe = _start(tcb, True, now)
-        tcb.mtu_probe.unsure = probe is None
+        tcb.mtu_probe.unsure = _TRIALS if probe is None else probe.unsure - 1
     else:
         mss = min(conf.base_mss, mss_of(tcb, probe.low) >> 1)
         probe.low = mtu_of(tcb, max(mss, conf.mtu_probe_floor, conf.min_snd_mss))
@@ -270,7 +271,7 @@ def probe_acked(tcb: Tcb) -> None:
 def _try(tcb: Tcb, probe: Probing) -> None:
     """Something was acknowledged after a suspicion: was it the size, or were there only many losses?"""
     if probe.trial < 0:
-        probe.trial = tcb.snd_nxt
+        probe.trial = tcb.snd_una
         probe.enabled = False
         sync(tcb)
         # what a time-out left of the window was reckoned in small segments (RFC 5681 3.1)
