@@ -30,6 +30,7 @@ from vrouter.stack.l4.tcp import (
     pmtu,
     receive,
     request,
+    sizing,
     timers,
     timewait,
     transitions,
@@ -151,6 +152,7 @@ def begin_transfer(tcb: Tcb, now: int) -> None:
         if tcb.total_retrans > 1:
             tcb.cwnd = tcb.mss  # RFC 5681 3.1, relaxed by one retransmission (Linux)
         tcb.cc.begin(tcb, now)
+    sizing.expand(tcb)
     window.begin(tcb, now)
 
 

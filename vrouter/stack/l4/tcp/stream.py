@@ -334,7 +334,12 @@ class Stream(Socket):
         tcb = self.tcb
         if tcb is None or self.error or self.shut & 2:
             return True
-        return tcb.state not in OPENING and sizing.is_writable(tcb)
+        if tcb.state in OPENING:
+            return False
+        free = sizing.is_writable(tcb)
+        if not free:
+            tcb.wants_room = True  # who asked is told when it is (tcp_poll)
+        return free
 
     # -- options and what is shown ----------------------------------------------------------------------------------
 
