@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from vrouter.stack.wire.tcp import Segment
 
 
-
 REUSE_DELAY: Final = SECOND
 _ISN_STEP: Final = 65537  # above all that the old connection can still have under way (Linux)
 
