@@ -132,6 +132,15 @@ class TestSelection:
         fill(tcb, 1)
         assert window.select_window(tcb, 0) == 782
 
+    def test_tiny_segments_to_a_program_that_does_not_read(self):
+        """A window is told in units of 2**shift: rounding must not move its edge beyond the buffer for ever."""
+        tcb = receiver(rcvbuf=40 * MSS, window=20 * MSS)
+        tcb.rcv_wscale = 7
+        while window.offered(tcb) > 0 and tcb.rcv_nxt < START + 50 * MSS:
+            fill(tcb, 1)
+            window.select_window(tcb, 0)
+        assert tcb.rcv_nxt <= START + 20 * MSS + 2 * 128
+
     def test_the_field_is_the_bound(self):
         """Without scaling nothing beyond 65535 is offered."""
         tcb = receiver(rcvbuf=1 << 20, window=60_000)

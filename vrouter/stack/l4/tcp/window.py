@@ -154,15 +154,18 @@ def select_window(tcb: Tcb, now: int) -> int:
         current = 0
     window = next_window(tcb)
     if window < current:
-        # SHLD-14: the right edge never goes back.
+        # SHLD-14: the right edge never goes back. What the field cannot say of it is still taken (RFC 7323 2.4); were
+        # that rounded up, the edge would move on with every small segment, whether anybody reads or not.
         if not window:
             tcb.ns.stats[_WANT_ZERO] += 1
-        window = -(-current >> shift) << shift
+        window = current >> shift << shift
     most = MAX_WINDOW << shift
     if window > most:
         window = most
     tcb.rcv_wnd = window
-    tcb.rcv_adv = tcb.rcv_nxt + window
+    edge = tcb.rcv_nxt + window
+    if edge > tcb.rcv_adv:
+        tcb.rcv_adv = edge
     if not window:
         if old:
             tcb.ns.stats[_TO_ZERO] += 1
