@@ -1,6 +1,10 @@
 """Fast retransmit and fast recovery (RFC 5681 3.2, RFC 6675): what leaves, segment by segment."""
 
 from tests.path.tcp.sending import both, good, opened
+from vrouter.stack.base.counters import Stat
+from vrouter.testing import Lab
+from vrouter.testing.node import Node
+from vrouter.testing.tcp_flow import transfer
 
 TEN = """
 +0 write(4, ..., 10000) = 10000
@@ -156,3 +160,45 @@ def test_three_losses_by_count_without_rack(version):
         version,
         tcp_recovery=0,
     )
+
+
+def _moved(lab: Lab, version: str, *losses: tuple[int, int, int]) -> tuple[Node, float]:
+    """200,000 bytes from a to b, with `losses` (start, end, which transmission): the sender, and how long it took."""
+    a, b = lab.line("a", "b", delay=0.01)
+    wire = lab.wires[0]
+    for start, end, nth in losses:
+        wire.towards(b).lose_bytes(start, end, nth=nth)
+    listener = b.tcp_listen(80)
+    client = a.tcp_connect(b.addr if version == "ipv4" else b.addr6, 80)
+    done = transfer(client, listener.accept(), 200_000)
+    return a, done.time / 1e9
+
+
+@both
+def test_what_is_lost_is_all_that_goes_again(lab: Lab, version: str) -> None:
+    """RFC 6675: three segments of a flight are lost, three are sent again, without a timeout; every byte arrives."""
+    a, _ = _moved(lab, version, (30_000, 30_001, 1), (40_000, 40_001, 1), (60_000, 60_001, 1))
+    stats = a.ns.stats
+    assert stats[Stat.TcpRetransSegs] == 3
+    assert stats[Stat.TcpFastRetrans] == 3
+    assert stats[Stat.TcpTimeouts] == 0
+
+
+@both
+def test_a_retransmission_lost_on_the_way_costs_no_timeout(lab: Lab, version: str) -> None:
+    """RFC 8985 3: the same bytes are lost twice; what is delivered in the meantime tells."""
+    a, _ = _moved(lab, version, (30_000, 30_001, 1), (30_000, 30_001, 2))
+    stats = a.ns.stats
+    assert stats[Stat.TcpRetransSegs] == 2
+    assert stats[Stat.TcpLostRetransmit] == 1
+    assert stats[Stat.TcpTimeouts] == 0
+
+
+@both
+def test_a_lost_tail_costs_no_timeout(lab: Lab, version: str) -> None:
+    """RFC 8985 7: the last segments of all are lost: a probe brings the ACK that tells of them."""
+    a, seconds = _moved(lab, version, (195_000, 200_000, 1))
+    stats = a.ns.stats
+    assert stats[Stat.TcpLossProbes] == 1
+    assert stats[Stat.TcpTimeouts] == 0
+    assert seconds < 0.5

@@ -141,3 +141,14 @@ def test_none_in_recovery():
     s.at(100 * MS)
     s.ack(0, (1, 4))
     assert s.tcb.rexmit_kind == REXMIT_RTO
+
+
+def test_the_probes_sack_tells_with_timestamps_as_well():
+    """RFC 8985 7.1 with RFC 7323 4.3: the ACK of a probe behind a hole echoes what came before the hole."""
+    s = Sender(timestamps=True)
+    s.write(6)
+    sent_at = s.now
+    s.at(202 * MS)
+    s.at(100 * MS)
+    assert s.ack(0, (5, 6), echo=sent_at)[:1] == [(0, 1000, True)]
+    assert s.tcb.ca_state == CA_RECOVERY

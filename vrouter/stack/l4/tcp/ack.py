@@ -51,7 +51,7 @@ from vrouter.stack.l4.tcp.marks import (
     SYN_ACKED,
     WINDOW_CHANGED,
 )
-from vrouter.stack.l4.tcp.scoreboard import EVER, LOST, RETRANS, SACKED, pipe
+from vrouter.stack.l4.tcp.scoreboard import EVER, RETRANS, SACKED, pipe
 from vrouter.stack.l4.tcp.tcb import CA_LOSS, CA_OPEN, ECN_OK, Tcb
 from vrouter.stack.l4.tcp.timestamps import echo_age
 from vrouter.stack.wire import tcp as wire
@@ -119,7 +119,7 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
     if ack > una:
         tcb.snd_una = ack
     if sacks:
-        more, dup, low, sack_first, sack_last = _take_sacks(tcb, sent, ack, una, sacks, tsecr, now)
+        more, dup, low, sack_first, sack_last = _take_sacks(tcb, sent, ack, una, sacks, now)
         marks |= more
     ranges = sent.ranges
     if not ranges:
@@ -281,7 +281,7 @@ def _late(tcb: Tcb, sent: Scoreboard, seg: Segment, ack: int, sacks: Sequence[tu
     lost_before = tcb.lost
     rate.begin(sample, pipe(tcb), tcb.ca_state)
     tsecr = seg.tsecr if seg.ts and tcb.ts_ok and seg.tsecr else -1
-    marks, dup, _, _, _ = _take_sacks(tcb, sent, ack, una, sacks, tsecr, now)
+    marks, dup, _, _, _ = _take_sacks(tcb, sent, ack, una, sacks, now)
     marks |= CARRIED_DATA  # it repeats nothing
     sample.newly = tcb.delivered - delivered_before
     marks = loss.alert(tcb, sent, una, 0, marks, tsecr, now, sample.newly - dup)
@@ -291,7 +291,7 @@ def _late(tcb: Tcb, sent: Scoreboard, seg: Segment, ack: int, sacks: Sequence[tu
 
 
 def _take_sacks(
-    tcb: Tcb, sent: Scoreboard, ack: int, una: int, sacks: Sequence[tuple[int, int]], tsecr: int, now: int
+    tcb: Tcb, sent: Scoreboard, ack: int, una: int, sacks: Sequence[tuple[int, int]], now: int
 ) -> tuple[int, int, int, int, int]:
     """Marks, bytes told to be duplicates, the lowest of what arrived late, and when the first and the last of what
     arrived were sent (-1: nothing that was sent once)."""
@@ -327,16 +327,16 @@ def _take_sacks(
         for one in found:
             flags = one.flags
             end = one.end
-            rack.advance(tcb, one, end, flags & EVER != 0, tsecr, now)
-            if not flags & RETRANS or not flags & LOST:
-                if not flags & (RETRANS | EVER):
-                    if one.start < high and one.start < low:
-                        low = one.start
-                    if end <= limit:
-                        marks |= ORIGINAL
-                    last = one.sent_at
-                    if first < 0:
-                        first = last
+            # Deviation from RFC 8985 6.2 step 2: what came out of order is not what the echo is of (RFC 7323 4.3).
+            rack.advance(tcb, one, end, flags & EVER != 0, -1, now)
+            if not flags & (RETRANS | EVER):
+                if one.start < high and one.start < low:
+                    low = one.start
+                if end <= limit:
+                    marks |= ORIGINAL
+                last = one.sent_at
+                if first < 0:
+                    first = last
             rate.delivered(tcb, sample, one, end, flags & EVER != 0)
             one.delivered_at = -1
             sent.mark_sacked(one)
