@@ -6,18 +6,11 @@ from vrouter.stack.l4 import constants as c
 from vrouter.stack.wire import tcp as wire
 from vrouter.stack.wire.checksum import checksum
 from vrouter.stack.wire.tcp import ACK, FLAGS, RST, SYN
-from vrouter.testing.packetdrill import Settings, run_text
+from vrouter.testing.packetdrill import Settings
 from vrouter.testing.packetdrill.world import World
 
 PORT = 8080
 SECOND = 1_000_000_000
-
-
-def passes(text, version="ipv4", **sysctls):
-    """Run a script in packetdrill's language; `sysctls` are settings of ``net.ipv4``."""
-    settings = Settings(version=version, sysctls={f"net.ipv4.{name}": value for name, value in sysctls.items()})
-    result = run_text(text, settings=settings)
-    assert result.passed, str(result)
 
 
 class Bare(World):

@@ -4,11 +4,18 @@ import errno
 
 import pytest
 
-from tests.path.tcp.bare import Bare, passes
+from tests.path.tcp.bare import Bare
 from tests.path.tcp.receiving import ACCEPTED, both_families
+from tests.path.tcp.scripted import play
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.tcp.tcb import CLOSE_WAIT, CLOSED, CLOSING, FIN_WAIT_1, LAST_ACK
 from vrouter.stack.wire.tcp import ACK, FIN, RST, SYN
+
+
+def passes(script, version="ipv4", **sysctls):
+    """A script in packetdrill's language goes as it is written."""
+    problem = play(script, version, **sysctls)
+    assert not problem, problem
 
 
 def accepted(version="ipv4", **sysctls):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.path.tcp.bare import Bare, passes, resets
+from tests.path.tcp.bare import Bare, resets
 from tests.path.tcp.receiving import LISTENER, both_families
+from tests.path.tcp.scripted import play
 from vrouter.stack.wire.tcp import ACK, RST, SYN
 
 HALF_OPEN = (
@@ -13,6 +14,12 @@ HALF_OPEN = (
 +0   > S. 0:0(0) ack 1 <mss 1460>
 """
 )
+
+
+def passes(script, version="ipv4", **sysctls):
+    """A script in packetdrill's language goes as it is written."""
+    problem = play(script, version, **sysctls)
+    assert not problem, problem
 
 
 @both_families
