@@ -45,7 +45,7 @@ _KINDS: Final = (
 )
 _SERVICES: Final = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
 _FAMILIES: Final = {V4: socket.AF_INET, V6: socket.AF_INET6}
-_KNOWN_FLAGS: Final = (
+_KNOWN_FLAGS: Final = int(
     socket.AI_PASSIVE
     | socket.AI_CANONNAME
     | socket.AI_NUMERICHOST
