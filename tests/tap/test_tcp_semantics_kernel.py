@@ -117,7 +117,8 @@ def kernel_answers() -> dict[str, list[list[Any]]]:
 @pytest.fixture(scope="module")
 def kernel() -> dict[str, list[list[Any]]]:
     """What the kernel answers."""
-    run = subprocess.run(["unshare", "-n", sys.executable, __file__], capture_output=True, text=True, check=True, timeout=60)
+    command = ["unshare", "-n", sys.executable, __file__]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     found: dict[str, list[list[Any]]] = json.loads(run.stdout)
     return found
 

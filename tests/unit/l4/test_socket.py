@@ -239,7 +239,6 @@ def test_freebind_takes_an_address_to_come(ns: Netns) -> None:
         ((2, 2, 58), OSError, "Protocol not supported"),
         ((10, 1, 17), OSError, "Protocol not supported"),
         ((2, 1, 132), OSError, "Protocol not supported"),
-        ((17, 3, 0), OSError, "not supported yet"),
         ((99, 2, 0), OSError, "Address family not supported by protocol"),
         ((2, 2, 6), OSError, "Protocol not supported"),
         ((2, 77, 0), OSError, "Invalid argument"),

@@ -16,7 +16,6 @@ A *push* is where a write ended: the segment that ends there says PSH (RFC 9293 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from typing import Final, TypeAlias
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -37,7 +36,7 @@ class SendQueue:
         self._chunks: list[Data] = []
         self._starts: list[int] = []  # the number of each chunk's first byte
         self._first = 0  # index of the chunk that holds `base`
-        self._pushes: deque[int] = deque()
+        self._pushes: list[int] = []
 
     def __len__(self) -> int:
         return self.end - self.base
@@ -108,7 +107,7 @@ class SendQueue:
         self._first = first
         pushes = self._pushes
         while pushes and pushes[0] <= ack:
-            pushes.popleft()
+            pushes.pop(0)
         return freed
 
     def push(self, unsent: int) -> None:
