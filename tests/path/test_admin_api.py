@@ -61,13 +61,13 @@ RECORDS = {
 
 async def busy(client: Client, router: Any) -> Any:
     """Give every kind of record something to show; returns the socket that it opened."""
-    sock = router["red"].socket()
+    sock = router["red"].socket(2, 2)
     sock.bind(("10.0.0.1", 5000))
     pinged = await client.ask("POST", "/v1/netns/red/ping", {"dst": "10.0.0.2", "count": 1})
     assert pinged.json["received"] == 1
     denied = await client.ask("POST", "/v1/netns/green/ping", {"dst": "10.200.0.1", "count": 1, "timeout_ns": 10**6})
     assert denied.error[:2] == (422, "EACCES")  # told before there is a packet, as by connect(2): nothing is dropped
-    with router["green"].socket() as refused, pytest.raises(PermissionError):
+    with router["green"].socket(2, 2) as refused, pytest.raises(PermissionError):
         refused.sendto(b"x", ("10.200.0.1", 9))
     return sock
 

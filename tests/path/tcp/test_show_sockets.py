@@ -77,7 +77,7 @@ def test_the_line_below() -> None:
     assert {"ts", "sack", "wscale:7,7", "cubic", "bytes_sent:5", "bytes_acked:5"} <= set(mine)
     assert any(word.startswith("rto:") for word in mine)
     other = next(row for row in rows if row["state"] == "ESTAB" and row["local"] == "127.0.0.1:80")
-    assert info_line(other).startswith("timer:(keepalive,119min59.")
+    assert info_line(other).startswith("timer:(keepalive,119min59sec,0) ")
     assert len(socket_table(rows).splitlines()) == 1 + 3 + 2 + 1
     assert rows[0]["tcp_info"]["tcpi_state"] == 10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.path.admin import asking
 from tests.path.tcp.calls import Loopback
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.listing import kill, records
@@ -63,3 +64,21 @@ def test_nobody() -> None:
         with pytest.raises(FileNotFoundError):
             kill(w.ns, local, peer, proto, now=w.now)
     assert len(records(w.ns)) == 1
+
+
+async def test_by_the_api() -> None:
+    """``DELETE /v1/netns/NETNS/sockets`` ends what ``GET /v1/sockets`` shows: 204, then 404; wrong words are 400."""
+    async with asking() as (router, client):
+        server = router["blue"].socket(c.AF_INET, c.SOCK_STREAM)
+        server.bind(("10.0.0.2", 80))
+        server.listen(1)
+        ends = "local=10.0.0.2:80&peer=0.0.0.0:*"
+        rows = (await client.ask("GET", "/v1/sockets?netns=blue&proto=tcp&listening=true&info=true")).json
+        assert [(row["state"], row["local"], row["peer"]) for row in rows] == [("LISTEN", "10.0.0.2:80", "0.0.0.0:*")]
+        assert (rows[0]["timer"], rows[0]["options"], rows[0]["tcp_info"]["tcpi_state"]) == (None, [], 10)
+        assert (await client.ask("GET", "/v1/sockets?netns=blue&dport=81")).json == []
+        assert (await client.ask("DELETE", f"/v1/netns/blue/sockets?{ends}&proto=sctp")).status == 400
+        assert (await client.ask("DELETE", f"/v1/netns/blue/sockets?{ends}&proto=udp")).status == 404
+        assert (await client.ask("DELETE", f"/v1/netns/blue/sockets?{ends}")).status == 204
+        assert (await client.ask("DELETE", f"/v1/netns/blue/sockets?{ends}")).status == 404
+        server.close()
