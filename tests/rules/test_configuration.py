@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.rules.tree import ROOT
-from vrouter.config import bridges, devices, multicast, router_adverts, routing, sections
+from vrouter.config import bridges, devices, multicast, resolver, router_adverts, routing, sections
 
 SECTIONS = {
     "[router]": sections.ROUTER_KEYS,
@@ -34,6 +34,7 @@ SECTIONS = {
     "oifs": multicast.OIF_KEYS,
     "[netns.NAME.multicast]": multicast.MULTICAST_KEYS,
     "proxy": multicast.PROXY_KEYS,
+    "[netns.NAME.resolver]": resolver.RESOLVER_KEYS,
 }
 
 
@@ -62,7 +63,7 @@ def test_every_list_of_keys_is_held_to_the_manual() -> None:
     """A reader that gets another list of keys has to be documented as well."""
     lists = {
         name: value
-        for module in (bridges, devices, multicast, router_adverts, routing, sections)
+        for module in (bridges, devices, multicast, resolver, router_adverts, routing, sections)
         for name, value in vars(module).items()
         if name.endswith("_KEYS") and name not in ("KIND_KEYS", "LO_KEYS", "BRIDGE_KEYS", "VLAN_KEYS")
     }

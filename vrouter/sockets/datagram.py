@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from vrouter.sockets.addrinfo import numeric
 from vrouter.sockets.bsd import NetnsSocket, TransportSocket
+from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.names import Name
 from vrouter.stack.l4.socket import Socket
@@ -239,6 +240,8 @@ async def create_datagram_endpoint(
     else:
         if not (local_addr or remote_addr or family):
             raise ValueError("unexpected address family")
+        if family not in (c.AF_UNSPEC, c.AF_INET, c.AF_INET6):
+            raise os_error(errno.EAFNOSUPPORT)
         ways = await _ways(place, family, proto, flags, local_addr, remote_addr)
         errors: list[OSError] = []
         for own_family, local, remote in ways:

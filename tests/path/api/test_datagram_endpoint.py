@@ -31,7 +31,7 @@ async def test_datagrams_cross(router: vrouter.Router) -> None:
     assert client.get_extra_info("peername") == ("10.0.0.2", 53)
     assert client.get_extra_info("sockname")[0] == "10.0.0.1"
     assert (client.get_extra_info("netns"), server.get_extra_info("netns")) == ("red", "blue")
-    assert client.get_extra_info("socket").ns is red.stack
+    assert client.get_extra_info("socket").stack.ns is red.stack
     assert server.get_extra_info("socket_info")["local"] == "0.0.0.0:53"
     assert server.get_extra_info("sslcontext", "no") == "no"
 
@@ -94,15 +94,15 @@ async def test_a_protocol_that_cannot_be_made_leaves_no_socket(router: vrouter.R
 async def test_a_socket_of_ones_own(router: vrouter.Router) -> None:
     """`sock=` takes a UDP socket of the same namespace with its options, and nothing else beside it."""
     red, blue = router["red"], router["blue"]
-    sock = red.socket()
+    sock = red.socket(AF_INET, SOCK_DGRAM)
     sock.bind(("10.0.0.1", 5353))
     transport, _ = await red.create_datagram_endpoint(Recorder, sock=sock)
     assert transport.get_extra_info("sockname") == ("10.0.0.1", 5353)
     with pytest.raises(ValueError, match="can not be used when sock is specified"):
         await red.create_datagram_endpoint(Recorder, local_addr=("10.0.0.1", 1), sock=sock)
-    closed = red.socket()
+    closed = red.socket(AF_INET, SOCK_DGRAM)
     closed.close()
-    for wrong in (blue.socket(), red.socket(AF_INET, SOCK_DGRAM, 1), closed, object()):
+    for wrong in (blue.socket(AF_INET, SOCK_DGRAM), red.socket(AF_INET, SOCK_DGRAM, 1), closed, object()):
         with pytest.raises(ValueError, match="UDP socket of namespace 'red' was expected"):
             await red.create_datagram_endpoint(Recorder, sock=wrong)
 
@@ -161,7 +161,7 @@ async def test_endpoints_end_with_their_namespace(router: vrouter.Router) -> Non
     """connection_lost tells why: ENETDOWN; a ping under way fails too, and a socket's calls are EBADF."""
     red = router["red"]
     transport, protocol = await red.create_datagram_endpoint(Recorder, local_addr=("10.0.0.1", 53))
-    sock = red.socket()
+    sock = red.socket(AF_INET, SOCK_DGRAM)
     ping = asyncio.ensure_future(red.ping("10.0.0.77", timeout=600))
     await asyncio.sleep(0)
     await router.remove_netns("red")
@@ -285,7 +285,7 @@ async def test_the_rest_of_a_transport(router: vrouter.Router) -> None:
 async def test_a_bsd_socket_never_blocks(router: vrouter.Router) -> None:
     """The calls of Python's sockets without a clock to hand in; where they would wait they raise BlockingIOError."""
     red, blue = router["red"], router["blue"]
-    with red.socket() as one, blue.socket() as two:
+    with red.socket(AF_INET, SOCK_DGRAM) as one, blue.socket(AF_INET, SOCK_DGRAM) as two:
         two.bind(("10.0.0.2", 9))
         with pytest.raises(BlockingIOError):
             two.recvfrom(10)

@@ -19,6 +19,7 @@ import dns.rrset
 import pytest
 
 import vrouter
+from tests.path.sockets.world import turns
 from vrouter.testing import Lab
 
 Zone = dict[tuple[str, str], list[str]]
@@ -127,7 +128,7 @@ class Net:
                 took = loop.time() - began
                 for one in made:
                     one.close()
-            await asyncio.sleep(0.1)
+            await turns(10)
             assert not near.stack.sockets
             return result, took
 
