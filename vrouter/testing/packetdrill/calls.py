@@ -99,6 +99,8 @@ class Calls:
         raise LinuxOnly(f"{value!r} where a number is expected")
 
     def _address(self, value: Value, default: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if value == Word("AF_UNSPEC"):
+            return None
         if isinstance(value, dict):
             family = value.get("sa_family")
             if isinstance(family, Word) and family.text == "AF_UNSPEC":

@@ -89,6 +89,7 @@ class TcpSocket(Stream):
         self.phase = CONNECTING
         if self.fastopen_connect and fastopen.may_send_data(tcb, now):
             self.deferred = True  # the SYN goes with the first data
+            self.wake(c.WRITE)
             return None
         syn.send_syn(tcb, now, b"" if self.fastopen_connect else None)
         self.ns.settle(now)

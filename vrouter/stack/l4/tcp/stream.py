@@ -148,10 +148,14 @@ class Stream(Socket):
 
     def sendto(self, data: Buffer, *where: Any, now: int | None = None) -> int:
         """``sendto(data, [flags,] address)``: with MSG_FASTOPEN connect to `address` and send what the SYN can carry
-        (RFC 7413; OSError EINPROGRESS when nothing went); else `address` has no meaning, as in Linux."""
+        (RFC 7413; OSError EINPROGRESS when nothing went, EOPNOTSUPP to None, which is AF_UNSPEC); else `address` has
+        no meaning, as in Linux."""
         if not 1 <= len(where) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({1 + len(where)} given)")
-        return self._send(data, where[0] if len(where) == 2 else 0, where[-1], self._begin(now))
+        flags = where[0] if len(where) == 2 else 0
+        if where[-1] is None and flags & c.MSG_FASTOPEN:
+            raise os_error(errno.EOPNOTSUPP)
+        return self._send(data, flags, where[-1], self._begin(now))
 
     def sendmsg(
         self,
@@ -335,7 +339,7 @@ class Stream(Socket):
         if tcb is None or self.error or self.shut & 2:
             return True
         if tcb.state in OPENING:
-            return False
+            return self.deferred  # the SYN waits for what is written (TCP_FASTOPEN_CONNECT)
         free = sizing.is_writable(tcb)
         if not free:
             tcb.wants_room = True  # who asked is told when it is (tcp_poll)

@@ -97,9 +97,10 @@ def _send_synack_of(tcb: Tcb, now: int) -> int:
 def _carry(tcb: Tcb, data: Data) -> int:
     """Queue what of `data` the SYN may carry; the number behind it (tcp_send_syn_data)."""
     known = tcb.tcp.metrics.find(tcb.family, tcb.peer)
+    tcb.peer_mss = tcb.adv_mss  # as long as nobody has said what the peer takes
     if known is not None and known.cookie_mss:
         tcb.peer_mss = min(known.cookie_mss, tcb.adv_mss)
-        pmtu.sync(tcb)
+    pmtu.sync(tcb)
     size = data.nbytes if isinstance(data, memoryview) else len(data)
     # Room for options that somebody on the way may add.
     size = min(size, pmtu.mss_of(tcb, tcb.pmtu) - wire.MAX_OPTIONS)

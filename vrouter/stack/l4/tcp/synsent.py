@@ -157,6 +157,7 @@ def _opened(tcb: Tcb, seg: Segment, ack: int, now: int) -> int:
     if tcb.ack_pending:
         sock = tcb.sock
         if not taken and (sock.defer_accept or sock.write_waits or tcb.pingpong >= PINGPONG):
+            delack.enter_quick(tcb)
             delack.put_off(tcb, MAX_DELAY, now)  # it goes with the request; TCP_DEFER_ACCEPT of a client says so
         else:
             output.send_ack(tcb, now)
