@@ -1,0 +1,111 @@
+"""A namespace with TCP, a TAP, and a kernel at its other end; and that nothing is left of the connections.
+
+kernel namespace far: eth0 10.0.1.2, fd00:1::2 ══ TAP ══ lan 10.0.1.1, fd00:1::1, namespace red
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import vrouter
+from vrouter.stack.base.timers import TimerKind
+from vrouter.stack.l4.tcp.tcb import TIME_WAIT_LENGTH
+from vrouter.stack.l4.tcp.timewait import TimeWait
+from vrouter.testing import TapLab
+from vrouter.testing.tap_lab import KernelHost
+
+NEAR = {4: "10.0.1.1", 6: "fd00:1::1"}  # ours
+FAR = {4: "10.0.1.2", 6: "fd00:1::2"}  # the kernel's
+BROKEN = ("TcpInCsumErrors", "TcpInErrs", "IpInHdrErrors")  # what the kernel counts of segments that we made wrong
+_PATIENCE = 30.0  # s
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until it holds, looking now and then."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while not condition():
+                looked = loop.create_future()
+                loop.call_later(0.002, looked.set_result, None)
+                await looked
+    except TimeoutError:
+        raise AssertionError(f"it did not come to this: {what}") from None
+
+
+class Site:
+    """The drawing above; `far` is the kernel."""
+
+    def __init__(self, router: vrouter.Router, far: KernelHost) -> None:
+        self.router = router
+        self.far = far
+        self.red = router["red"]
+        self.stack = router.driver.stack
+
+    async def far_runs(self, *words: str, timeout: float = 60.0, stdin: str | None = None) -> str:
+        """What a program of the kernel's side prints, which succeeds."""
+        done = await self.far.run_async(list(words), timeout=timeout, stdin=stdin)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    async def far_counts(self) -> dict[str, int]:
+        """What nstat(8) shows there, zeros included."""
+        told = json.loads(await self.far_runs("nstat", "-a", "-s", "-z", "-j"))
+        counts: dict[str, int] = told["kernel"]
+        return counts
+
+    async def far_sysctl(self, **settings: object) -> None:
+        """Settings of net.ipv4 there."""
+        await self.far_runs("sysctl", "-q", "-w", *(f"net.ipv4.{name}={value}" for name, value in settings.items()))
+
+    def sockets(self, state: str | None = None) -> list[Any]:
+        """The rows of ``show sockets`` of TCP, in a state."""
+        return self.red.socket_records(proto="tcp", state=state)
+
+    def waiting(self) -> list[TimeWait]:
+        """The connections in TIME-WAIT."""
+        tables = (self.red.stack.tcp, self.red.stack.tcp6)
+        return [entry for table in tables for entry in table.connections.values() if isinstance(entry, TimeWait)]
+
+    async def nothing_is_left(self) -> None:
+        """No socket, no connection but in TIME-WAIT, no byte queued, no timer of any but the records' one."""
+        ns = self.red.stack
+        tcp = ns.tcp_state
+        tables = (ns.tcp, ns.tcp6)
+        await until(
+            lambda: not list(ns.sockets) and tcp.time_waiting == sum(len(table.connections) for table in tables),
+            f"no socket and no connection: {list(ns.sockets)[:5]} {[list(t.connections.values())[:5] for t in tables]}",
+        )
+        assert (tcp.memory, tcp.orphans, tcp.outbox) == (0, 0, [])
+        assert tcp.time_waiting == len(self.waiting()) <= ns.conf.tcp.max_tw_buckets
+        kinds = {timer.kind for timer in self.stack.timers.armed()}
+        assert {kind for kind in kinds if kind.name.startswith("TCP_")} <= {TimerKind.TCP_TIME_WAIT}
+        assert {bucket.owners for table in tables for bucket in table.buckets.values() if bucket.owners} == set()
+
+    def time_wait_ends(self) -> None:
+        """Two minutes after the router has ended: the records of TIME-WAIT are gone, with their ports."""
+        ns = self.red.stack
+        self.stack.poll(self.stack.now + 2 * TIME_WAIT_LENGTH)
+        assert ns.tcp_state.time_waiting == 0
+        for table in (ns.tcp, ns.tcp6):
+            assert (table.connections, table.buckets) == ({}, {})
+
+
+@asynccontextmanager
+async def site(lab: TapLab, *, sysctl: dict[str, Any] | None = None, **device: Any) -> AsyncIterator[Site]:
+    """The drawing; what is asserted at its end: the kernel saw no broken segment, and nothing is left."""
+    far = lab.host("far", *(f"{FAR[family]}/{length}" for family, length in ((4, 24), (6, 64))))
+    lan = far.device(*(f"{NEAR[family]}/{length}" for family, length in ((4, 24), (6, 64))), **device)
+    settings = {"net.ipv6.conf.default.dad_transmits": 0, **(sysctl or {})}
+    router = await lab.router({"netns": {"red": {"sysctl": settings, "dev": {"lan": lan}}}})
+    made = Site(router, far)
+    yield made
+    await made.nothing_is_left()
+    counts = await made.far_counts()
+    assert {name: counts[name] for name in BROKEN} == dict.fromkeys(BROKEN, 0)
+    await lab.aclose()
+    made.time_wait_ends()
