@@ -1,4 +1,4 @@
-"""iperf3's side of a test, spoken over a namespace's asyncio sockets: for one with the kernel's iperf3 at the other end.
+"""One side of an iperf3 test, spoken over a namespace's asyncio sockets, with the kernel's iperf3 at the other end.
 
 A connection for control, and one for data. Each begins with a cookie of 37 bytes that says which test it is of. Over
 control go states, one byte each, and three JSON texts, each behind its length in four bytes: the client's parameters,

@@ -185,7 +185,7 @@ async def test_httpx_over_tls(tap_lab: TapLab, files: Path, certificates: Certif
 
 @pytest.mark.parametrize("family", [4, 6])
 async def test_curl_over_tls(tap_lab: TapLab, files: Path, certificates: Certificates, family: int) -> None:
-    """curl --cacert takes a file from an aiohttp server in a namespace and gives it back; without, it goes away (60)."""
+    """curl --cacert takes a file from an aiohttp server in a namespace and gives it back; without, it goes (60)."""
     async with site(tap_lab) as here, aiohttp_server(here, certificates.server):
         trusting = [*CURL, "--cacert", str(certificates.cacert)]
         words = [*trusting, url(NEAR[family], f"/file?mib={MIB_TLS}", "https")]
