@@ -139,3 +139,19 @@ async def test_both_families_by_one_name(pair: tuple[vrouter.Netns, vrouter.Netn
         await writer.wait_closed()
     server.close()
     await server.wait_closed()
+
+
+async def test_the_router_stops() -> None:
+    """What still has connections when its router stops is told ENETDOWN; nothing hangs, and servers are closed."""
+    async with vrouter.Router(seed=1) as router:
+        red = await router.add_netns("red")
+        server = await red.start_server(lambda reader, writer: None, "127.0.0.1", 80)
+        reader, writer = await red.open_connection("127.0.0.1", 80)
+        writer.write(b"x" * 3_000_000)
+    with pytest.raises(OSError, match="is gone") as caught:
+        await reader.read()
+    assert caught.value.errno == 100
+    assert not server.is_serving()
+    await server.wait_closed()
+    with pytest.raises(OSError, match="the router is not running"):
+        await red.open_connection("127.0.0.1", 80)
