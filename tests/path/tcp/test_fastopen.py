@@ -4,6 +4,7 @@ import pytest
 
 from tests.path.tcp.bare import PORT, Bare
 from tests.path.tcp.receiving import both_families
+from tests.path.tcp.scripted import play
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.wire.tcp import ACK, PSH, RST, SYN, syn_options
 
@@ -249,3 +250,94 @@ def test_both_sides_in_one_namespace():
         sock.close(now=bare.now)
         child.close(now=bare.now)
     assert bare.drops() == {}
+
+
+RAW_KEY = b"\xa1" * 4 + b"\xb2" * 4 + b"\xc3" * 4 + b"\xd4" * 4
+
+
+def test_a_listeners_own_key_makes_its_cookies():
+    """TCP_FASTOPEN_KEY: the key of the listener goes before that of the namespace, of which it can be read else."""
+    bare, sock = server(tcp_fastopen_key="00000000-00000000-00000000-00000001")
+    assert sock.getsockopt(c.SOL_TCP, c.TCP_FASTOPEN_KEY, 32) == bytes(12) + b"\1\0\0\0"
+    sock.setsockopt(c.SOL_TCP, c.TCP_FASTOPEN_KEY, RAW_KEY, now=bare.now)
+    assert sock.getsockopt(c.SOL_TCP, c.TCP_FASTOPEN_KEY, 32) == RAW_KEY
+    assert cookie_of(bare).hex() == "3021b9d889017eeb"
+
+
+def test_the_key_before_is_known_still():
+    """TCP_FASTOPEN_KEY with two keys: cookies of the second are taken, and those of the first given in return."""
+    bare, sock = server()
+    sock.setsockopt(c.SOL_TCP, c.TCP_FASTOPEN_KEY, RAW_KEY, now=bare.now)
+    old = cookie_of(bare)
+    sock.setsockopt(c.SOL_TCP, c.TCP_FASTOPEN_KEY, bytes(16) + RAW_KEY, now=bare.now)
+    new = cookie_of(bare)
+    assert new != old
+    bare.sent()
+    bare.send(SYN, data=b"request", options=syn_options(1460, fastopen=old))
+    (answer,) = bare.sent()
+    assert (answer.ack, answer.options[6:14]) == (1008, new)
+
+
+@pytest.mark.parametrize("size", [0, 3, 15, 17, 31, 33])
+def test_a_key_has_sixteen_bytes(size):
+    """TCP_FASTOPEN_KEY: one key or two, of 16 bytes; EINVAL else, as in Linux."""
+    bare, sock = server()
+    with pytest.raises(OSError, match="Invalid argument"):
+        sock.setsockopt(c.SOL_TCP, c.TCP_FASTOPEN_KEY, bytes(size), now=bare.now)
+
+
+CLIENT = """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 setsockopt(3, SOL_TCP, TCP_FASTOPEN_CONNECT, [1], 4) = 0
+"""
+
+
+def test_without_a_cookie_and_an_mss_the_syn_is_filled():
+    """4.1.3: who knows nothing of the peer's MSS takes his own, less the room of all options."""
+    script = CLIENT + """
++0 connect(3, ..., ...) = 0
++0 write(3, ..., 5000) = 1420
++0 > S 0:1420(1420) <mss 1460,nop,nop,sackOK,nop,wscale 7>
+"""
+    assert play(script, tcp_fastopen=5, tcp_timestamps=0) == ""
+
+
+def test_a_connection_that_waits_for_data_is_writable():
+    """TCP_FASTOPEN_CONNECT: connect(2) has not sent a SYN, and whoever polls is told to write, once on an edge."""
+    script = CLIENT + """
++0 epoll_create(1) = 5
++0 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLOUT|EPOLLET, fd=3}) = 0
++0 connect(3, ..., ...) = 0
++0 epoll_wait(5, {events=EPOLLOUT, fd=3}, 1, 0) = 1
++0 poll([{fd=3, events=POLLIN|POLLOUT, revents=POLLOUT}], 1, 0) = 1
++0 write(3, ..., 100) = 100
++0 > S 0:100(100) <...>
++0 poll([{fd=3, events=POLLIN|POLLOUT, revents=0}], 1, 0) = 0
+"""
+    assert play(script, tcp_fastopen=5) == ""
+
+
+def test_who_has_more_to_write_saves_an_ack():
+    """4.1.3: what did not fit into the SYN carries the ACK of the SYN-ACK, and that makes it a dialogue: the next data
+    are acknowledged with what they bring about."""
+    script = """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0...0.1 sendto(3, ..., 1520, MSG_FASTOPEN, ..., ...) = 1520
++0 > S 0:1420(1420) <...>
++.1 < S. 0:0(0) ack 1421 win 5840 <mss 1460>
++0 > P. 1421:1521(100) ack 1
++.1 < P. 1:501(500) ack 1521 win 5840
++0 read(3, ..., 1000) = 500
++.01 write(3, ..., 10) = 10
++0 > P. 1521:1531(10) ack 501
+"""
+    assert play(script, tcp_fastopen=5) == ""
+
+
+def test_no_address_is_no_address():
+    """sendto(2) with MSG_FASTOPEN to AF_UNSPEC: EOPNOTSUPP, as in Linux."""
+    bare = Bare("ipv4", tcp_fastopen=5)
+    sock = bare.ns.socket(c.AF_INET, c.SOCK_STREAM, 0)
+    with pytest.raises(OSError, match="Operation not supported"):
+        sock.sendto(b"data", c.MSG_FASTOPEN, None, now=bare.now)

@@ -48,7 +48,7 @@ WRONG = [
     ("trace", "trace: not supported yet"),
     ("firewall list", "firewall: not supported yet"),
     ("reload", "reload: not supported yet"),
-    ("packetdrill", "packetdrill: not supported yet"),
+    ("packetdrill", "packetdrill which scripts? vrouter packetdrill FILE…"),
     ("run", "run which configuration? vrouter run CONFIG"),
     ("check", "check which configuration? vrouter check CONFIG"),
     ("check a b", "check which configuration? vrouter check CONFIG"),

@@ -25,12 +25,21 @@ SERVER: Final = 0x2
 CLIENT_NO_COOKIE: Final = 0x4
 SERVER_NO_COOKIE: Final = 0x200
 
+KEY_SIZE: Final = 16
+
 RESET_PAUSE: Final = 60 * SECOND
 _LOSS_PAUSE: Final = 60 * SECOND
 _MAX_LOSS: Final = 10
 
 _ACTIVE: Final = int(Stat.TcpFastOpenActive)
 _ACTIVE_FAIL: Final = int(Stat.TcpFastOpenActiveFail)
+
+
+def keys_of(sock: TcpSocket) -> tuple[bytes, ...]:
+    """The keys of a listener's cookies, the one that makes them first: its own (TCP_FASTOPEN_KEY), else those of
+    ``tcp_fastopen_key``, else one that nobody has told."""
+    ns = sock.ns
+    return sock.fastopen_keys or ns.conf.tcp.fastopen_key or (ns.tcp_state.secret.to_bytes(KEY_SIZE, "little"),)
 
 
 def settled(tcb: Tcb, was_reset: bool, now: int) -> None:

@@ -16,7 +16,7 @@ from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.siphash import siphash
 from vrouter.stack.l4.constants import READ
 from vrouter.stack.l4.tcp import lifecycle, output
-from vrouter.stack.l4.tcp.fastopen import SERVER, SERVER_NO_COOKIE, needs_no_cookie
+from vrouter.stack.l4.tcp.fastopen import SERVER, SERVER_NO_COOKIE, keys_of, needs_no_cookie
 from vrouter.stack.l4.tcp.receive import ReceiveQueue
 from vrouter.stack.l4.tcp.tcb import INITIAL_RTO
 
@@ -33,12 +33,11 @@ _OVERFLOW: Final = int(Stat.TcpFastOpenListenOverflow)
 
 
 def cookies_of(req: Request) -> list[bytes]:
-    """The cookies that prove the peer of `req`, the one to give away first (as Linux makes them of
-    ``tcp_fastopen_key``, so that others with the same key take them)."""
+    """The cookies that prove the peer of `req`, the one to give away first (made as Linux makes
+    them, so that others with the same key take them)."""
     size = 4 if req.family == V4 else 16
     ends = (req.peer & MAX6).to_bytes(size, "big") + (req.local & MAX6).to_bytes(size, "big")
-    keys = req.ns.conf.tcp.fastopen_key or (req.tcp.secret.to_bytes(16, "little"),)
-    return [siphash(key, ends).to_bytes(COOKIE_SIZE, "little") for key in keys]
+    return [siphash(key, ends).to_bytes(COOKIE_SIZE, "little") for key in keys_of(req.sock)]
 
 
 def open_at_once(req: Request, seg: Segment, now: int) -> bool:

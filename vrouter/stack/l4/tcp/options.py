@@ -3,8 +3,8 @@
 Most are a number that the socket keeps until it has a connection, and for those that come of it (`NUMBERS`); some act
 at once (`_ACTIONS`). Times are seconds there, but for TCP_USER_TIMEOUT, which is ms; inside they are ns.
 
-Deviations: SO_OOBINLINE is always on (RFC 6093 3.2). TCP_REPAIR, TCP_MD5SIG, TCP_ULP, TCP_ZEROCOPY_RECEIVE,
-TCP_SAVE_SYN and TCP_FASTOPEN_KEY (but ``net.ipv4.tcp_fastopen_key``) are not there (ENOPROTOOPT).
+Deviations: SO_OOBINLINE is always on (RFC 6093 3.2). TCP_REPAIR, TCP_MD5SIG, TCP_ULP, TCP_ZEROCOPY_RECEIVE and
+TCP_SAVE_SYN are not there (ENOPROTOOPT).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
-from vrouter.stack.l4.tcp import delack, info, output, timers
+from vrouter.stack.l4.tcp import delack, fastopen, info, output, timers
 from vrouter.stack.l4.tcp.cc import BY_NAME
 from vrouter.stack.l4.tcp.tcb import CLOSED, FIRST_MSS, LISTEN, MS, SECOND
 
@@ -77,6 +77,9 @@ def set_stream_option(sock: TcpSocket, level: int, option: int, data: bytes, now
         return False
     if option == c.TCP_CONGESTION:
         _set_congestion(sock, data, now)
+        return True
+    if option == c.TCP_FASTOPEN_KEY:
+        _set_fastopen_key(sock, data)
         return True
     if len(data) < 4:
         raise os_error(errno.EINVAL)
@@ -168,6 +171,13 @@ def _set_congestion(sock: TcpSocket, data: bytes, now: int) -> None:
     if tcb is not None and sock.state not in _STILL and tcb.cc is not chosen:
         tcb.cc = chosen
         chosen.begin(tcb, now)
+
+
+def _set_fastopen_key(sock: TcpSocket, data: bytes) -> None:
+    """One key, or two: the one that makes cookies, and the one before it."""
+    if len(data) not in (fastopen.KEY_SIZE, 2 * fastopen.KEY_SIZE):
+        raise os_error(errno.EINVAL)
+    sock.fastopen_keys = tuple(data[at : at + fastopen.KEY_SIZE] for at in range(0, len(data), fastopen.KEY_SIZE))
 
 
 def _set_nodelay(sock: TcpSocket, number: int, now: int) -> None:
@@ -399,6 +409,7 @@ _READERS: Final[dict[tuple[int, int], Callable[[TcpSocket], int | bytes]]] = {
     (c.SOL_TCP, c.TCP_QUICKACK): _quickack,
     (c.SOL_TCP, c.TCP_CONGESTION): _congestion,
     (c.SOL_TCP, c.TCP_FASTOPEN): lambda sock: sock.fastopen_qlen,
+    (c.SOL_TCP, c.TCP_FASTOPEN_KEY): lambda sock: b"".join(fastopen.keys_of(sock)),
     (c.SOL_TCP, c.TCP_FASTOPEN_CONNECT): lambda sock: int(sock.fastopen_connect),
     (c.SOL_TCP, c.TCP_FASTOPEN_NO_COOKIE): lambda sock: int(sock.fastopen_no_cookie),
     (c.SOL_TCP, c.TCP_TIMESTAMP): _timestamp,

@@ -64,6 +64,7 @@ class Stream(Socket):
         "defer_accept",
         "deferred",
         "fastopen_connect",
+        "fastopen_keys",
         "fastopen_no_cookie",
         "fastopen_qlen",
         "half_open",
@@ -97,6 +98,7 @@ class Stream(Socket):
     listening: bool
     keepalive: bool
     fastopen_connect: bool
+    fastopen_keys: tuple[bytes, ...]
     fastopen_no_cookie: bool
     fastopen_qlen: int
     defer_accept: int
@@ -114,6 +116,7 @@ class Stream(Socket):
         self.queue: deque[TcpSocket] | None = None
         self.half_open: HalfOpen | None = None  # of a listener: its requests
         self.backlog = self.fastopen_qlen = 0
+        self.fastopen_keys = ()
         self.defer_accept = 0  # ns
         self.locked = 0
         self.linger = -1
