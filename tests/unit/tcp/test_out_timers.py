@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.tcp.outgoing import connected, take
-from vrouter.stack.l4.tcp import expiry, retries, timers
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.l4.tcp import expiry, output, retries, timers
 from vrouter.stack.l4.tcp.tcb import MS, REXMIT_NONE, REXMIT_PROBE, REXMIT_RTO, REXMIT_TLP, SECOND, SYN_SENT
 from vrouter.testing import Lab
 
@@ -100,3 +103,17 @@ def test_orphans_are_tried_for_less_long(lab: Lab) -> None:
     assert retries.of_orphan(tcb, False) == 3
     tcb.soft_error = 113
     assert retries.of_orphan(tcb, False) == 0
+
+
+@pytest.mark.parametrize("family", [c.AF_INET, c.AF_INET6])
+def test_at_r1_ip_is_asked_for_another_way(lab: Lab, family: int) -> None:
+    """RFC 9293 3.8.3 (MUST-20, SHLD-10): the route that is kept is forgotten when R1 is reached, and not before."""
+    tcb = connected(lab, family)
+    output.queue_data(tcb, b"data")
+    output.output(tcb, lab.now)
+    route, tcb.retransmits, tcb.retrans_at = tcb.route, 3, lab.now
+    assert route is not None
+    assert not retries.gives_up(tcb, lab.now + 3 * SECOND - 1)
+    assert tcb.route is route
+    assert not retries.gives_up(tcb, lab.now + 3 * SECOND)
+    assert tcb.route is None

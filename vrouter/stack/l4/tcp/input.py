@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vrouter.stack.netns import Netns
 
 _NO_SOCKET: Final = int(DropReason.NO_SOCKET)
+_INVALID_SOURCE: Final = int(DropReason.IP_INVALID_SOURCE)
 _TCP_CSUM: Final = int(DropReason.TCP_CSUM)
 _IN_SEGS: Final = int(Stat.TcpInSegs)
 _IN_ERRS: Final = int(Stat.TcpInErrs)
@@ -65,6 +66,8 @@ def tcp_input(ns: Netns, pkt: Packet, now: int) -> int:
         return time_wait_arrives(entry, seg, now)
     if (is_multicast4(dst) or ns.ip4.is_broadcast(dst)) if family == V4 else is_multicast6(dst):
         return _NO_SOCKET  # MUST-57: silently
+    if not pkt.src:
+        return _INVALID_SOURCE  # MUST-63: nobody; IPv4's input has refused it, IPv6's cannot (RFC 4291 2.5.2)
     sock = table.listener(pkt.src, seg.sport, dst, seg.dport, came_by(ns, pkt))
     if sock is not None:
         return listen.listen_arrives(sock, seg, now)
