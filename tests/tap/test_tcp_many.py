@@ -24,7 +24,7 @@ AT_ONCE = 50
 BUCKETS = 4000
 PORT = 7007
 # The records of TIME-WAIT, what they consist of, and what a loop has at the moment.
-TRANSIENT = ("TimeWait", "Bucket", "tuple", "dict", "list", "cell", "frame", "function", "Task", "Handle", "TimerHandle")
+TRANSIENT = "TimeWait Bucket tuple dict list cell frame function Task Handle TimerHandle".split()
 # Of either side the one who says `bye` closes first, and has the TIME-WAIT.
 CLIENT = """
 import asyncio, sys
