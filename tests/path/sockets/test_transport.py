@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -320,3 +321,46 @@ async def test_a_local_address_is_bound(world: World) -> None:
             await loop.create_connection(Recorder, world.host, port, local_addr=(nobody, 0))
     server.close()
     await turns(5)
+
+
+@pytest.mark.parametrize("offset", [0, 7])
+async def test_files_are_sent(pair: Any, tmp_path: Path, offset: int) -> None:
+    """loop.sendfile() reads in a thread at the transport's pace; the protocol hears nothing meanwhile."""
+    red, blue = pair
+    loop = asyncio.get_running_loop()
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "file").write_bytes(data)
+    async with connected(World("netns", "10.0.0.2", red, blue)) as ends:
+        with (tmp_path / "file").open("rb") as file:
+            transport = ends.client.transport
+            sending = asyncio.ensure_future(loop.sendfile(transport, file, offset, 2_000_000))
+            ends.server.transport.write(b"meanwhile")
+            assert await sending == 2_000_000
+            assert file.tell() == offset + 2_000_000
+            await ends.server.received(2_000_000)
+            await ends.client.received(9)
+            assert hashlib.sha256(ends.server.data).digest() == hashlib.sha256(data[offset:][:2_000_000]).digest()
+            assert await loop.sendfile(transport, file, len(data) - 5) == 5
+            with pytest.raises(asyncio.SendfileNotAvailableError):
+                await loop.sendfile(transport, file, fallback=False)
+            transport.close()
+            with pytest.raises(RuntimeError, match="Transport is closing"):
+                await loop.sendfile(transport, file)
+
+
+async def test_a_file_whose_reader_goes_away(pair: Any, tmp_path: Path) -> None:
+    """ConnectionError from sendfile() when the connection is lost, and the protocol is told."""
+    red, blue = pair
+    loop = asyncio.get_running_loop()
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(50_000_000)
+    async with connected(World("netns", "10.0.0.2", red, blue), server=Pausing) as ends:
+        with (tmp_path / "file").open("rb") as file:
+            sending = asyncio.ensure_future(loop.sendfile(ends.client.transport, file))
+            while not ends.client.transport.get_write_buffer_size():
+                await loop.run_in_executor(None, int)  # a turn that a thread takes part in
+            ends.server.transport.abort()
+            with pytest.raises(ConnectionError):
+                await sending
+        await ends.client.lost()
+        assert isinstance(ends.client.error, ConnectionError)
