@@ -93,14 +93,17 @@ class Started(NamedTuple):
 
 
 @contextmanager
-def started(words: list[str], *, ready: str = "", env: dict[str, str] | None = None) -> Iterator[Started]:
-    """A running program, ended with the block. With `ready` it has printed that line before the block begins."""
+def started(
+    words: list[str], *, ready: str = "", asked: bool = False, env: dict[str, str] | None = None
+) -> Iterator[Started]:
+    """A running program, ended with the block. With `ready` it has printed that line before the block begins; with
+    `asked` it reads what is written to its standard input."""
     with tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(
             words,
             cwd=ROOT,
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
             stdout=subprocess.PIPE if ready else subprocess.DEVNULL,
             stderr=complaints,
             text=True,
@@ -125,8 +128,9 @@ def end(child: subprocess.Popen[str], patience: float = 5) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -29,7 +29,13 @@ START_SECONDS = 15
 
 
 class Site:
-    """One peer, up while its context lasts. ``a``, ``b``: the clients' kernel namespaces; ``pids``: its processes."""
+    """One peer, up while its context lasts. ``a``, ``b``: the clients' kernel namespaces; ``pids``: its processes.
+
+    ``target`` is the address that answers pings when it is up, ``ends`` tells which of its kernel namespaces it has.
+    """
+
+    target = SERVER
+    ends = "abm"
 
     def __init__(self, name: str, layer: str, note: str = "") -> None:
         self.name = name
@@ -57,8 +63,7 @@ class Site:
                 for pid in self.pids:
                     pin(pid, PEER_CORE)
                 self.wait_until_passing()
-                iperf = placed(["iperf3", "--server", "--bind", SERVER], self.b, CLIENT_CORE)
-                stack.enter_context(started(iperf))
+                self.serve(stack)
             except (CommandError, OSError) as error:
                 self.error = _without_paths(str(error))
             yield self
@@ -72,9 +77,14 @@ class Site:
         """Make everything; `stack` undoes it."""
         raise NotImplementedError(self.name)
 
+    def serve(self, stack: ExitStack) -> None:
+        """Start what the clients ask, in b."""
+        iperf = placed(["iperf3", "--server", "--bind", SERVER], self.b, CLIENT_CORE)
+        stack.enter_context(started(iperf))
+
     def make_namespaces(self, stack: ExitStack) -> None:
-        """The three kernel namespaces, empty, each with ``lo`` up and without IPv6's chatter."""
-        for name in (self.a, self.b, self.middle):
+        """Its kernel namespaces, empty, each with ``lo`` up and without IPv6's chatter."""
+        for name in (self.a, self.b, self.middle)[: len(self.ends)]:
             ip("netns", "add", name)
             stack.callback(ip, "netns", "del", name)
             settings = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]
@@ -94,7 +104,7 @@ class Site:
 
         def passes() -> bool:
             try:
-                run(placed(["ping", "-q", "-c", "1", "-W", "1", SERVER], self.a), 5)
+                run(placed(["ping", "-q", "-c", "1", "-W", "1", self.target], self.a), 5)
             except CommandError:
                 return False
             return True
@@ -141,7 +151,7 @@ class VrouterSite(Site):
     """`vrouter run` with configs/router.toml, whose kernel namespaces are the clients'."""
 
     def __init__(self) -> None:
-        super().__init__("vrouter", "L3", "no offloads yet: one frame of one MTU at a time")
+        super().__init__("vrouter", "L3", "superframes")
         self.admin = ""
 
     def build(self, stack: ExitStack) -> None:

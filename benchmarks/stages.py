@@ -228,6 +228,7 @@ class _MemoryTap:
     """What the driver needs of a TAP: the same burst again and again, and an end for what is written."""
 
     state, error = "up", ""
+    offload = uso = True
 
     def __init__(self, burst: list[bytes]) -> None:
         self.burst = burst
