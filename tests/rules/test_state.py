@@ -11,6 +11,7 @@ import enum
 import importlib
 import inspect
 import ipaddress
+import operator
 import re
 import struct
 import types
@@ -27,6 +28,7 @@ UNCHANGING = (
     type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.MethodDescriptorType,
     types.GenericAlias, types.UnionType, typing.TypeVar, typing.ParamSpec, typing.NewType,
     msgspec.json.Encoder, msgspec.json.Decoder,
+    operator.attrgetter,
     contextvars.ContextVar,  # the name of a place in every context; what stands there is the context's
 )  # fmt: skip
 DEFINITIONS = {"typing", "__future__", "structlog._config", "_pytest.fixtures"}
@@ -45,7 +47,11 @@ def _cannot_change(value: object) -> bool:
         return value.__dataclass_params__.frozen  # type: ignore[no-any-return] # the attribute has no public spelling
     if isinstance(value, msgspec.Struct):
         return value.__struct_config__.frozen
-    return isinstance(value, UNCHANGING) or type(value).__module__ in DEFINITIONS
+    if isinstance(value, UNCHANGING) or type(value).__module__ in DEFINITIONS:
+        return True
+    # An object of ours without an attribute has nothing that could change.
+    ours = type(value).__module__.startswith("vrouter") and not hasattr(value, "__dict__")
+    return ours and not any(getattr(cls, "__slots__", ()) for cls in type(value).__mro__)
 
 
 def _own_names(tree: ast.Module) -> set[str]:

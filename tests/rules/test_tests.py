@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.rules.tree import dotted, functions_that_test, parsed, sources, where
 
+ROOT = Path(__file__).parents[2]
 ASSERTING = ("assert", "check_", "expect", "match", "raises", "fail", "must_")
 
 
@@ -19,11 +20,19 @@ def _asserts(node: ast.AST, asserting: set[str]) -> bool:
     return False
 
 
-def _asserting_functions(path: Path) -> set[str]:
-    """The file's own functions that assert, also by calling one another."""
-    functions = [node for node in parsed(path).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+def _asserting_functions(path: Path, seen: tuple[Path, ...] = ()) -> set[str]:
+    """The functions and methods of a file, its own and those that it has from other files of the tests, that assert,
+    also by calling one another."""
+    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     asserting: set[str] = set()
-    for _ in functions:
+    for node in parsed(path).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("tests."):
+            home = ROOT / f"{node.module.replace('.', '/')}.py"
+            if home.exists() and home not in seen:
+                asserting |= _asserting_functions(home, (*seen, path))
+    before = -1
+    while len(asserting) != before:
+        before = len(asserting)
         asserting |= {node.name for node in functions if _asserts(node, asserting)}
     return asserting
 
@@ -39,7 +48,9 @@ def _tests() -> list[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
 
 def test_each_test_asserts_something() -> None:
     """A test without an assertion cannot fail."""
-    idle = [(path, test) for path, test in _tests() if not _asserts(test, _asserting_functions(path))]
+    tests = _tests()
+    asserting = {path: _asserting_functions(path) for path in {path for path, _ in tests}}
+    idle = [(path, test) for path, test in tests if not _asserts(test, asserting[path])]
     assert [f"{where(path, test)} {test.name}" for path, test in idle] == []
 
 

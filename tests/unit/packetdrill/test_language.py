@@ -122,7 +122,7 @@ def test_packets(text: str, packet: TcpPacket | IcmpPacket) -> None:
 )
 def test_calls(text: str, call: tuple[str, list[object], object]) -> None:
     """Names, numbers, arrays and structures."""
-    assert parse(text).events[0].action == Call(*call)  # type: ignore[arg-type]
+    assert parse(text).events[0].action == Call(*call)  # type: ignore[arg-type]  # the rows are plain tuples
 
 
 def test_an_errno_is_read_with_its_text() -> None:

@@ -17,11 +17,11 @@ from vrouter.stack.base.addresses import V4, V6, format_address, ipv4_mapped, is
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.names import Name, Target, format_name, needs_zone, parse_name
-from vrouter.stack.l4.settings import DEFAULT, NO_DISCOVERY, Settings
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
     from vrouter.stack.l4.demux import SocketTable
+    from vrouter.stack.l4.settings import Settings
     from vrouter.stack.netns import Netns
 
 
@@ -55,8 +55,8 @@ class Endpoint:
         self.table = table
         self.tables: tuple[SocketTable[Any], ...] = ()  # where it is entered
         self.options = table.initial_options
-        self.settings = DEFAULT
-        self.settings4 = NO_DISCOVERY if ns.conf.ip_no_pmtu_disc else DEFAULT
+        self.settings = ns.first_settings(c.IP_PMTUDISC_WANT)
+        self.settings4 = ns.first_settings(c.IP_PMTUDISC_DONT) if ns.conf.ip_no_pmtu_disc else self.settings
         if family == c.AF_INET:
             self.at, self.settings = V4, self.settings4
         else:

@@ -3,15 +3,16 @@
 An AF_INET socket has one of these. An AF_INET6 socket has two, since it may speak IPv4 by IPv4-mapped addresses
 (RFC 3493 3.7): what is set at SOL_IP holds for those, what is set at SOL_IPV6 for IPv6, as in Linux.
 
-Most sockets never set anything: they all have `DEFAULT` (or `NO_DISCOVERY`), and an accepted connection has what its
-listener has. What is shared is never written to; `Endpoint.own_settings` gives a socket a copy first.
+Most sockets never set anything: they all have their namespace's first ones (`Netns.first_settings`), and an accepted
+connection has what its listener has. What is shared is never written to; `Endpoint.own_settings` gives a socket a copy
+first.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from vrouter.stack.l4.constants import AUTOFLOWLABEL, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT
+from vrouter.stack.l4.constants import AUTOFLOWLABEL, IP_PMTUDISC_WANT
 
 if TYPE_CHECKING:
     from vrouter.stack.device import Device
@@ -46,7 +47,3 @@ class Settings:
             return self.copy()
         self.shared = True
         return self
-
-
-DEFAULT: Final = Settings()
-NO_DISCOVERY: Final = Settings(IP_PMTUDISC_DONT)  # of IPv4 with net.ipv4.ip_no_pmtu_disc

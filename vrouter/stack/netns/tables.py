@@ -21,6 +21,7 @@ from vrouter.stack.l3.reassembly import Reassembler
 from vrouter.stack.l4.icmp import PingTable
 from vrouter.stack.l4.packet_socket import PacketTable
 from vrouter.stack.l4.raw import RawTable
+from vrouter.stack.l4.settings import Settings
 from vrouter.stack.l4.tcp.state import TcpState
 from vrouter.stack.l4.tcp.table import TcpTable
 from vrouter.stack.l4.udp import UdpTable
@@ -45,6 +46,7 @@ class Tables:
     __slots__ = (
         "_acd",
         "_drops",
+        "_first_settings",
         "_ip6",
         "_ndp",
         "_neigh4",
@@ -99,6 +101,7 @@ class Tables:
         self._next_ifindex = 1
         self.stats = new_stats()
         self._drops: array[int] | None = None
+        self._first_settings: dict[int, Settings] | None = None
         self.crossings: dict[str, Crossing] = {}
         self.hooks: Hooks | None = None
         self.sockets: dict[Socket, None] = {}
@@ -140,6 +143,15 @@ class Tables:
         if self._drops is None:
             self._drops = _new_drops()
         return self._drops
+
+    def first_settings(self, mtu_discover: int) -> Settings:
+        """What sockets begin with, all the same object until they write to it; `mtu_discover` is IP_MTU_DISCOVER's."""
+        if self._first_settings is None:
+            self._first_settings = {}
+        found = self._first_settings.get(mtu_discover)
+        if found is None:
+            found = self._first_settings[mtu_discover] = Settings(mtu_discover)
+        return found
 
     @property
     def neigh4(self) -> NeighTable:

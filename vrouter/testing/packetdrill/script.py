@@ -51,6 +51,8 @@ class Word:
 class Ellipsis_:
     """``...``: whatever it is."""
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
         return "..."
 

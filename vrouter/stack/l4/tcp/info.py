@@ -177,7 +177,7 @@ def _values(sock: TcpSocket, now: int) -> tuple[int, ...]:
         found[0] = CLOSED
         return tuple(found)
     mss = tcb.mss or 1
-    sent, counted = tcb.sent, tcb.info or _NOTHING
+    sent, counted = tcb.sent, tcb.info or Counts()
     ssthresh = tcb.ssthresh if tcb.ssthresh == INFINITE_SSTHRESH else tcb.ssthresh // mss
     data = max(0, tcb.snd_nxt - tcb.iss - 1) if tcb.iss >= 0 else 0
     limited = [counted.limited_for(kind, now) // _US for kind in (BUSY, RWND_LIMITED, SNDBUF_LIMITED)]
@@ -262,7 +262,6 @@ def mapping(tcb: Tcb, now: int | None = None) -> dict[str, int]:
     return of_socket(tcb.sock, tcb.ns.stack.now if now is None else now)
 
 
-_NOTHING: Final = Counts()  # never written
 _LIMITS: Final = (
     *(0xFF,) * 8, *(_UNKNOWN32,) * 24, *(_UNLIMITED,) * 4, *(_UNKNOWN32,) * 6, *(_UNLIMITED,) * 4,
     *(_UNKNOWN32,) * 2, *(_UNLIMITED,) * 2, *(_UNKNOWN32,) * 6, 0xFFFF, 0xFFFF, _UNKNOWN32,

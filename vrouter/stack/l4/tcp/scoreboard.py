@@ -362,11 +362,11 @@ class Scoreboard:
 
     def _link_by_time(self, one: Range) -> None:
         after = self.head.older
-        while after is not self.head and (after.order, after.end) > (one.order, one.end):  # type: ignore[union-attr]  # circular
-            after = after.older  # type: ignore[union-attr]  # circular
-        newer = after.newer  # type: ignore[union-attr]  # circular
+        while after is not self.head and (after.order, after.end) > (one.order, one.end):  # type: ignore[union-attr]  # the list is circular
+            after = after.older  # type: ignore[union-attr]  # the list is circular
+        newer = after.newer  # type: ignore[union-attr]  # the list is circular
         one.older, one.newer = after, newer
-        after.newer = newer.older = one  # type: ignore[union-attr]  # circular
+        after.newer = newer.older = one  # type: ignore[union-attr]  # the list is circular
 
     def _unlink(self, one: Range) -> None:
         newer = one.newer

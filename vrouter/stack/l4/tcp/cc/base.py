@@ -89,7 +89,7 @@ class Congestion(ABC):
     def on_event(self, tcb: Tcb, event: int, now: int) -> None:  # noqa: B027 - who does not care inherits it
         """One of the events above."""
 
-    def set_state(self, tcb: Tcb, state: int, now: int) -> None:  # noqa: B027 - likewise
+    def set_state(self, tcb: Tcb, state: int, now: int) -> None:  # noqa: B027 - most have nothing to do here, likewise
         """``ca_state`` is about to become `state`."""
 
     def undo(self, tcb: Tcb) -> int:
