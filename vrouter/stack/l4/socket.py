@@ -233,4 +233,4 @@ def close_all(ns: Netns) -> None:
     """The namespace goes away: every socket is closed, and whoever drives one is told (``on_close``, ERROR)."""
     for sock in list(ns.sockets):
         sock.close()
-        ns.stack.ready[sock] = ERROR
+        sock.announced = ns.stack.ready[sock] = ERROR
