@@ -47,14 +47,14 @@ def grown():
 
 
 def test_it_grows_with_the_path(grown):
-    """A window of 64 KiB a round trip is not enough, so it becomes more."""
+    """RFC 9293 3.8.6: a window of 64 KiB a round trip is not enough, so it becomes more."""
     server, took = grown
     assert server.rcvbuf > 8 * DEFAULT
     assert took < 1.5
 
 
 def test_it_knows_the_round_trip(grown):
-    """By the timestamps that are echoed: 100 ms, and what a sender that waits for its program adds."""
+    """RFC 7323 4: by the timestamps that are echoed: 100 ms, and what a sender adds that waits for its program."""
     assert 100_000_000 <= grown[0].tcb.rcv_rtt <= 300_000_000
 
 
@@ -73,7 +73,7 @@ def test_a_size_that_was_set_stays():
 
 
 def test_a_program_that_does_not_read_gets_no_more():
-    """What waits is bounded by half of the buffer."""
+    """RFC 9293 3.8.6.2.2: what waits is bounded by half of the buffer."""
     server, _ = carry(reads=False)
     assert server.rcvbuf == DEFAULT
     assert server.inq <= DEFAULT // 2 + 128

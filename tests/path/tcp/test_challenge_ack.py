@@ -71,7 +71,7 @@ class TestSyn:
     @pytest.mark.parametrize("flags", ["S", "S."])
     @pytest.mark.parametrize("number", [0, 1, 500, 100_000, 2**31])
     def test_whatever_its_number(self, number, flags, version):
-        """ "TCP endpoints MUST send a challenge ACK", and the connection goes on."""
+        """RFC 5961 4.2: "TCP endpoints MUST send a challenge ACK", and the connection goes on."""
         # A script counts from its last SYN on.
         first, last = (1 - number) % 2**32, (11 - number) % 2**32
         passes(
@@ -91,7 +91,7 @@ class TestAcknowledgment:
 
     @pytest.mark.parametrize("ack", [2, 100_000, 2**31 - 1])
     def test_of_what_was_never_sent(self, ack):
-        """SEG.ACK > SND.NXT: discarded, and an ACK sent back."""
+        """RFC 5961 5.2: SEG.ACK > SND.NXT: discarded, and an ACK sent back."""
         passes(
             ACCEPTED
             + f"""
@@ -104,7 +104,7 @@ class TestAcknowledgment:
         )
 
     def test_of_what_was_acknowledged_long_ago(self):
-        """SEG.ACK < SND.UNA - MAX.SND.WND: the same; as no more than 1000 bytes were sent, below the first of them."""
+        """RFC 5961 5.2: SEG.ACK < SND.UNA - MAX.SND.WND: the same; with 1000 bytes sent, below the first of them."""
         passes(
             ACCEPTED
             + """
@@ -119,7 +119,7 @@ class TestAcknowledgment:
         )
 
     def test_of_some_time_ago(self):
-        """Within it the data are taken: the ACK was overtaken, no more."""
+        """RFC 5961 5.2: within it the data are taken: the ACK was overtaken, no more."""
         passes(
             ACCEPTED
             + """

@@ -22,7 +22,7 @@ DIALOGUE = (
 
 
 def test_quick_at_the_beginning():
-    """Sixteen segments at most are answered one by one, so that the peer's slow start gets its ACKs."""
+    """Linux's quick ACKs: sixteen segments at most are answered one by one, for the peer's slow start."""
     passes(SLOW)
 
 
@@ -56,7 +56,7 @@ def test_an_answer_carries_it(version):
 
 
 def test_without_an_answer_the_timer():
-    """The dialogue is over then: the next one is answered at once."""
+    """3.8.6.3: the dialogue is over then: the next one is answered at once."""
     passes(
         DIALOGUE
         + """
@@ -90,7 +90,7 @@ def test_every_second_full_segment(version):
 
 
 def test_a_pause_begins_anew():
-    """After a gap longer than the timeout the peer may begin with a small window: each is answered."""
+    """RFC 5681 4.1: after a gap longer than the timeout the peer begins with a small window: each is answered."""
     passes(
         DIALOGUE
         + """
@@ -105,7 +105,7 @@ def test_a_pause_begins_anew():
 
 
 def test_a_reader_who_empties_the_queue_answers():
-    """Small segments, pushed: when they have been read the peer is told, without waiting for the timer."""
+    """Linux's tcp_cleanup_rbuf: small segments, pushed: when they have been read the peer is told at once."""
     passes(
         SLOW
         + """

@@ -48,7 +48,7 @@ def test_a_mark_behind_cwr():
 
 
 def test_a_mark_beyond_a_gap():
-    """It is told at once."""
+    """6.1.3: it is told at once, with the duplicate ACK (RFC 5681 4.2)."""
     passes(
         AGREED
         + """

@@ -125,7 +125,7 @@ def test_without_an_option(name):
 
 @pytest.mark.parametrize("rcvbuf", [1, 3000, 20_000])
 def test_a_slow_reader_with_little_room(rcvbuf):
-    """3.8.6: windows that close and open again, and probes that get lost."""
+    """RFC 9293 3.8.6: windows that close and open again, and probes that get lost."""
     talk(4, c.AF_INET, patience=0.5, rcvbuf=rcvbuf, delay=0.005, **BAD["all"])
 
 

@@ -57,7 +57,7 @@ def test_a_time_is_as_good_as_none() -> None:
 
 
 def test_after_close_there_is_no_socket() -> None:
-    """Every later call is EBADF; closing again does nothing; the port is free once the connection is over."""
+    """close(2): every later call is EBADF; closing again does nothing; the port is free at the connection's end."""
     w = Loopback()
     a, b = w.pair(w.listener(80))
     a.close(now=w.now)

@@ -201,7 +201,7 @@ def test_two_may_be_bound_and_one_may_listen():
 
 
 def test_different_addresses_or_devices_are_not_in_the_way():
-    """inet_csk_bind_conflict: addresses that differ, and devices that differ, have the port each."""
+    """Linux's inet_csk_bind_conflict: addresses that differ, and devices that differ, have the port each."""
     bare = Bare()
     bare.ns.add_address("tun0", "192.168.0.77/16", now=bare.now)
     one, other, wild = stream(bare), stream(bare), stream(bare)
@@ -297,7 +297,7 @@ def test_a_listener_that_is_closed_forgets_and_resets(version):
 
 @both_families
 def test_a_namespace_that_goes_leaves_nothing_armed(version):
-    """Connections of every kind end with their namespace."""
+    """RFC 9293 3.10.5: connections of every kind are aborted with their namespace."""
     bare = Bare(version)
     sock = bare.listener()
     bare.send(SYN, sport=7)

@@ -60,7 +60,7 @@ def test_overlaps_are_taken_once():
 
 
 def test_a_superframe_beyond_a_gap():
-    """One range, one block, one acknowledgment."""
+    """MUST-58: one range, one block, one acknowledgment."""
     passes(
         ACCEPTED
         + """

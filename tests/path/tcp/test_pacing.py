@@ -24,7 +24,7 @@ def test_two_segments_at_a_time_at_a_low_rate(version: str) -> None:
 
 
 def test_an_idle_time_saves_up_no_burst() -> None:
-    """A millisecond's worth is made up for, not more."""
+    """SO_MAX_PACING_RATE: a millisecond's worth is made up for, not more."""
     script = (
         accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0")
         + """
@@ -40,7 +40,7 @@ def test_an_idle_time_saves_up_no_burst() -> None:
 
 
 def test_a_superframe_carries_a_millisecond_of_data() -> None:
-    """tcp_tso_autosize: at ten million bytes a second 9765 bytes, in whole segments."""
+    """Linux's tcp_tso_autosize: at ten million bytes a second 9765 bytes, in whole segments."""
     script = (
         accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [10000000], 4) = 0", rtt=".001")
         + """
@@ -53,7 +53,7 @@ def test_a_superframe_carries_a_millisecond_of_data() -> None:
 
 
 def test_what_is_sent_again_is_paced_too() -> None:
-    """What is lost goes at the pace of everything else: not with the ACK that tells of it, but when it may."""
+    """SO_MAX_PACING_RATE: what is lost goes at the pace of all: not with the ACK that tells of it."""
     script = (
         accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0")
         + """
@@ -70,7 +70,7 @@ def test_what_is_sent_again_is_paced_too() -> None:
 
 
 def test_nobody_is_paced_who_did_not_ask() -> None:
-    """With CUBIC a whole window leaves at once."""
+    """RFC 5681 3.1: with CUBIC a whole window leaves at once."""
     script = (
         accepted()
         + """

@@ -133,7 +133,7 @@ def test_a_segment_without_its_timestamp():
 
 
 def test_answers_are_limited():
-    """Old segments without data are answered twice a second at most, so that two ends do not go on for ever."""
+    """RFC 5961 7: old segments without data are answered twice a second at most: two ends do not go on for ever."""
     passes(
         STAMPED
         + """

@@ -156,7 +156,7 @@ class TestFin:
 
     @both_families
     def test_beyond_a_gap(self, version):
-        """It takes effect in its turn; its number is told with the block."""
+        """Eighth: it takes effect in its turn; its number is told with the block."""
         passes(
             ACCEPTED
             + """
@@ -171,7 +171,7 @@ class TestFin:
         )
 
     def test_once_more(self):
-        """CLOSE-WAIT: "Remain in the CLOSE-WAIT state", and it is answered."""
+        """Eighth, CLOSE-WAIT: "Remain in the CLOSE-WAIT state", and it is answered."""
         passes(
             ACCEPTED
             + """
@@ -185,7 +185,7 @@ class TestFin:
         )
 
     def test_what_follows_it(self):
-        """CLOSE-WAIT: "Ignore the segment text"."""
+        """Seventh, CLOSE-WAIT: "Ignore the segment text"."""
         passes(
             ACCEPTED
             + """
@@ -218,7 +218,7 @@ class TestHalfClose:
 
     @both_families
     def test_receiving_goes_on(self, version):
-        """FIN-WAIT-1 and FIN-WAIT-2 take data."""
+        """Seventh: FIN-WAIT-1 and FIN-WAIT-2 take data."""
         passes(
             ACCEPTED
             + """
@@ -238,7 +238,7 @@ class TestHalfClose:
         )
 
     def test_data_with_the_acknowledgment_of_our_fin(self):
-        """One segment: FIN-WAIT-2, and its data are taken there."""
+        """Fifth, seventh: one segment: FIN-WAIT-2, and its data are taken there."""
         passes(
             ACCEPTED
             + """
@@ -251,7 +251,7 @@ class TestHalfClose:
         )
 
     def test_all_in_one(self):
-        """Data, the acknowledgment of our FIN, and the peer's: from FIN-WAIT-1 to TIME-WAIT."""
+        """Fifth to eighth: data, the acknowledgment of our FIN, and the peer's: from FIN-WAIT-1 to TIME-WAIT."""
         passes(
             ACCEPTED
             + """
@@ -272,7 +272,7 @@ class TestAfterClose:
 
     @pytest.mark.parametrize("acked", [True, False])
     def test_data_are_reset(self, acked):
-        """FIN-WAIT-1 and FIN-WAIT-2 without a reader."""
+        """RFC 2525 2.17: FIN-WAIT-1 and FIN-WAIT-2 without a reader."""
         passes(
             ACCEPTED
             + """
@@ -299,7 +299,7 @@ class TestAfterClose:
         )
 
     def test_old_data_are_not(self):
-        """What came before is answered with an ACK."""
+        """First: what came before is answered with an ACK."""
         passes(
             ACCEPTED
             + """

@@ -27,7 +27,7 @@ def test_it_is_sent_again(version):
 
 @both
 def test_acks_out_of_order_are_not_mistaken_for_it(version):
-    """The ACK that goes on may only be late: half a round trip is waited."""
+    """RFC 2018 8: the ACK that goes on may only be late: half a round trip is waited."""
     good(
         opened()
         + """

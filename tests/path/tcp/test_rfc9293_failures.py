@@ -96,7 +96,7 @@ def test_no_message_ends_a_connection(kind, version):
 
 @pytest.mark.parametrize("kind", [(4, 0), (11, 0), (11, 1)])
 def test_errors_on_the_way_of_a_syn(kind):
-    """RFC 9293 3.9.2.2 (MUST-55): source quench is nothing; time exceeded ends an attempt (RFC 5461 4.1, not MUST-56)."""
+    """RFC 9293 3.9.2.2 (MUST-55): source quench is nothing; time exceeded ends an attempt (RFC 5461 4.1)."""
     world, sock, packet = connecting("ipv4")
     report(world, {4: kind}, packet)
     expected = errno.EALREADY if kind[0] == 4 else errno.EHOSTUNREACH

@@ -52,7 +52,7 @@ def test_filters() -> None:
 
 
 def test_half_open() -> None:
-    """A connection that nobody has answered for is SYN-RECV, with the timer of its SYN-ACK."""
+    """RFC 9293 3.5: what is half open is ss(8)'s SYN-RECV, with the timer of its SYN-ACK."""
     w = Loopback()
     w.ns.add_device("lan", mac="02:00:00:00:01:01")
     w.ns.add_address("lan", "10.0.1.1/24")
@@ -65,7 +65,7 @@ def test_half_open() -> None:
 
 
 def test_the_line_below() -> None:
-    """``ss -i -o``: options, congestion control, times in ms, counters; the table has one for each connection."""
+    """ss(8)'s -i and -o: options, congestion control, times in ms, counters; in the table each connection has one."""
     w = Loopback()
     a, b = w.pair(w.listener(80))
     b.setsockopt(c.SOL_SOCKET, c.SO_KEEPALIVE, 1, now=w.now)

@@ -62,7 +62,7 @@ def test_of_a_connection_that_is_not_there_yet() -> None:
 
 
 def test_who_is_waiting_is_told() -> None:
-    """A FIN makes the other end readable, and announces it."""
+    """RFC 9293 3.10.7.4, eighth: a FIN makes the other end readable, and announces it."""
     w = Loopback()
     a, b = w.pair(w.listener(80))
     w.stack.take_ready()

@@ -47,7 +47,7 @@ def test_data_with_the_syn_ack():
 
 
 def test_a_fin_with_the_syn_ack():
-    """The same: CLOSE-WAIT at once."""
+    """Fourth, then 3.10.7.4, eighth: CLOSE-WAIT at once."""
     passes(
         CLIENT
         + """
@@ -66,7 +66,7 @@ class TestWrongAnswers:
     @both_families
     @pytest.mark.parametrize("ack", [0, 2, 1000, 2**31])
     def test_an_acknowledgment_of_something_else(self, ack, version):
-        """SEG.ACK =< ISS or SEG.ACK > SND.NXT: a reset with that number, and the SYN goes again soon."""
+        """First: SEG.ACK =< ISS or SEG.ACK > SND.NXT: a reset with that number, and the SYN goes again soon."""
         passes(
             CLIENT
             + f"""
@@ -141,8 +141,8 @@ class TestBothOpen:
 
     @both_families
     def test_crossed_syns(self, version):
-        """SYN-SENT, SYN-RECEIVED, ESTABLISHED; each SYN-ACK carries the options that both have. The peer's has come
-        twice then, which is answered like any duplicate."""
+        """3.5: SYN-SENT, SYN-RECEIVED, ESTABLISHED; each SYN-ACK has the options that both have. The peer's has
+        come twice then, which is answered like any duplicate."""
         passes(
             CLIENT
             + """
@@ -173,7 +173,7 @@ class TestBothOpen:
         )
 
     def test_the_peers_syn_once_more(self):
-        """Our SYN-ACK was lost: it is sent again."""
+        """3.10.7.4, first: our SYN-ACK was lost: it is sent again."""
         passes(
             CLIENT
             + """

@@ -37,7 +37,7 @@ def test_a_connection_by_the_script() -> None:
 
 @pytest.mark.parametrize("family", [c.AF_INET, c.AF_INET6])
 def test_a_megabyte_each_way(lab: Lab, family: int) -> None:
-    """What is written arrives, in order and whole, by both families, and both ends come to their end."""
+    """RFC 9293 2.2: what is written arrives, in order and whole, by both families, and both ends come to their end."""
     a, b = lab.line("a", "b")
     host = b.addr if family == c.AF_INET else b.addr6
     listener = b.ns.socket(family, c.SOCK_STREAM)

@@ -22,7 +22,7 @@ def test_a_connection() -> None:
 
 
 def test_a_listener_and_what_waits() -> None:
-    """A listener ends with what waits to be accepted, and its port is free."""
+    """Linux's SOCK_DESTROY: a listener ends with what waits to be accepted, and its port is free."""
     w = Loopback()
     ear = w.listener(80)
     a = w.new()
@@ -37,7 +37,7 @@ def test_a_listener_and_what_waits() -> None:
 
 
 def test_time_wait_and_datagrams() -> None:
-    """TIME-WAIT is forgotten; a UDP socket has ECONNABORTED (udp_abort)."""
+    """Linux's SOCK_DESTROY: TIME-WAIT is forgotten; a UDP socket has ECONNABORTED (udp_abort)."""
     w = Loopback()
     a, b = w.pair(w.listener(80))
     port = a.port
@@ -53,7 +53,7 @@ def test_time_wait_and_datagrams() -> None:
 
 
 def test_nobody() -> None:
-    """ENOENT when no row has these ends; a word that is no address is nobody's."""
+    """Linux's SOCK_DESTROY: ENOENT when no row has these ends; a word that is no address is nobody's."""
     w = Loopback()
     w.listener(80)
     for local, peer, proto in (

@@ -37,7 +37,7 @@ def test_a_wire_gets_segments(lab: Lab, family: int) -> None:
 #   a ── veth ── inner        two namespaces of one stack
 @BOTH
 def test_a_veth_carries_superframes_whole(lab: Lab, family: int) -> None:
-    """Within a process nothing is cut: the packets are far fewer than the segments that they stand for."""
+    """RFC 9293 3.7: within a process nothing is cut: the packets are far fewer than the segments they stand for."""
     node = lab.host("a")
     inner = node.add_netns("a.inner")
     stack = node.stack

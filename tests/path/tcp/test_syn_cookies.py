@@ -15,7 +15,7 @@ def flooded(version="ipv4", **sysctls):
 
 @both_families
 def test_a_cookie_makes_a_connection(version):
-    """The ACK brings the number back: the connection is there, with the MSS that the SYN told."""
+    """RFC 4987 3.6: the ACK brings the number back: the connection is there, with the MSS that the SYN told."""
     bare, sock = flooded(version)
     bare.send(SYN, options=syn_options(1300))
     (answer,) = bare.sent()

@@ -42,7 +42,7 @@ def test_the_structure() -> None:
 
 
 def test_of_what_has_no_connection() -> None:
-    """tcp_get_info: a listener tells how many wait, and the most that may; a new socket that it is closed."""
+    """Linux's tcp_get_info: a listener tells how many wait, and the most that may; a new socket that it is closed."""
     w = Loopback()
     ear = w.listener(80, backlog=7)
     w.new().connect_ex(("127.0.0.1", 80), now=w.now)
@@ -53,7 +53,7 @@ def test_of_what_has_no_connection() -> None:
 
 
 def test_why_sending_rests() -> None:
-    """tcp_chrono: the time spent busy, and how much of it by the peer's window."""
+    """Linux's tcp_chrono: the time spent busy, and how much of it by the peer's window."""
     counts = info.Counts()
     counts.limit(info.BUSY, 1000)
     counts.limit(info.RWND_LIMITED, 3000)
