@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vrouter.stack.base.addresses import V4
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.base.packet import CSUM_OK, LOCAL_OUT, TCP_CSUM_OFFSET, UDP_CSUM_OFFSET
@@ -40,6 +41,7 @@ _FRAGMENTS: Final = int(Stat.AcctFragments)
 _ABSORBED: Final = int(Stat.AcctAbsorbed)
 _LARGE: Final = 2048  # bytes from which on it is cheaper to cut a buffer than to copy what is wanted of it
 _LO_HEADER: Final = bytes(12) + b"\x08\x00"
+_LO_HEADER6: Final = bytes(12) + b"\x86\xdd"
 
 # The headers of nearly all packets, by where the sum begins and where it belongs: to write one costs more than to copy.
 _HALF_FINISHED: Final = {
@@ -212,7 +214,9 @@ def _transmit_virtual(
 def watch(dev: Device, direction: int, pkt: Packet, now: int) -> None:
     """Show the frame to the captures of `dev`; a packet on ``lo`` gets the empty header that Linux shows there."""
     frame = pkt.data()
-    show(dev, direction, _LO_HEADER + frame if dev.kind == "lo" else frame, now)
+    if dev.kind == "lo":
+        frame = (_LO_HEADER if pkt.family == V4 else _LO_HEADER6) + frame
+    show(dev, direction, frame, now)
 
 
 def show(dev: Device, direction: int, frame: bytes, now: int) -> None:

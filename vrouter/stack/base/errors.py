@@ -6,6 +6,7 @@ import errno
 from typing import Final
 
 TEXTS: Final[dict[int, str]] = {
+    errno.ENXIO: "No such device or address",
     errno.EBADF: "Bad file descriptor",
     errno.EAGAIN: "Resource temporarily unavailable",
     errno.EACCES: "Permission denied",
@@ -17,6 +18,7 @@ TEXTS: Final[dict[int, str]] = {
     errno.EMSGSIZE: "Message too long",
     errno.ENOPROTOOPT: "Protocol not available",
     errno.EPROTONOSUPPORT: "Protocol not supported",
+    errno.ESOCKTNOSUPPORT: "Socket type not supported",
     errno.EOPNOTSUPP: "Operation not supported",
     errno.EAFNOSUPPORT: "Address family not supported by protocol",
     errno.EADDRINUSE: "Address already in use",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vrouter.stack.base.addresses import V4, V6
 from vrouter.stack.base.errors import os_error
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from vrouter.stack.l4.socket import Socket
     from vrouter.stack.netns import Netns
 
+_KINDS: Final = 11  # Linux's SOCK_MAX and IPPROTO_MAX
+_PROTOCOLS: Final = 263
+
 
 def open_socket(ns: Netns, family: int, kind: int, proto: int) -> Socket:
-    """A socket; OSError EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT for numbers that mean none."""
+    """A socket; OSError EAFNOSUPPORT, EINVAL, ESOCKTNOSUPPORT, EPROTONOSUPPORT for numbers that mean none."""
     kind &= ~(c.SOCK_NONBLOCK | c.SOCK_CLOEXEC)
+    if not 0 <= kind < _KINDS:
+        raise os_error(errno.EINVAL)
     if family == c.AF_PACKET:
         return _open_packet(ns, kind, proto)
     if family not in (c.AF_INET, c.AF_INET6):
         raise os_error(errno.EAFNOSUPPORT)
+    if not 0 <= proto < _PROTOCOLS:
+        raise os_error(errno.EINVAL)
     if kind == c.SOCK_STREAM:
         if proto not in (0, c.IPPROTO_TCP):
             raise os_error(errno.EPROTONOSUPPORT)
@@ -34,10 +41,10 @@ def open_socket(ns: Netns, family: int, kind: int, proto: int) -> Socket:
         sock = DatagramSocket(ns, family, _datagram_table(ns, family, proto))
     elif kind == c.SOCK_RAW:
         if not 0 < proto < 256:  # 0 is everything, of which there is no socket
-            raise os_error(errno.EPROTONOSUPPORT if not proto else errno.EINVAL)
+            raise os_error(errno.EPROTONOSUPPORT)
         sock = RawSocket(ns, family, ns.raw(V4 if family == c.AF_INET else V6, proto))
     else:
-        raise os_error(errno.EINVAL)
+        raise os_error(errno.ESOCKTNOSUPPORT)
     ns.sockets[sock] = None
     return sock
 

@@ -6,6 +6,10 @@ which is made of the address that it is sent to. With ETH_P_ALL it sees all fram
 frames of one EtherType that come in. Until it is bound to a device it watches all of them, those that are still to come
 too. As with the kernel a superframe is one frame.
 
+Deviations: a SOCK_DGRAM one has to name the MAC that it sends to, where Linux sends to whatever its memory holds. VLAN
+tags are part of the frame, whose protocol is then that of the outermost one; Linux shows frames of a VLAN that it does
+not know without their tag. One that is bound to no device ("") is one that hears all again.
+
 Addresses are Python's: ``(device, protocol, kind, hardware type, MAC)``; protocols are numbers in host order.
 
 It watches as a capture does (`stack.capture`), bounded by SO_RCVBUF: what does not fit is lost and counted
@@ -49,11 +53,14 @@ SOL_PACKET: Final = 263
 PACKET_ADD_MEMBERSHIP: Final = 1
 PACKET_DROP_MEMBERSHIP: Final = 2
 PACKET_STATISTICS: Final = 6
-_MR_PROMISC: Final = 1
-_MR_ALLMULTI: Final = 2
+_MR_MULTICAST: Final = 0
+_MR_UNICAST: Final = 3
+_MAC: Final = 6
 _MREQ: Final = Struct("=iHH8s")
 _STATISTICS: Final = Struct("=II")
 _HEADER: Final = 14
+_TAG: Final = 4
+_VLAN: Final = b"\x81\0"
 _OVERHEAD: Final = 768  # what Linux charges for an empty frame
 _EVERYBODY: Final = b"\xff" * 6
 _TX: Final = 1  # stack.capture's direction
@@ -104,7 +111,6 @@ class PacketSocket(Socket):
 
     __slots__ = (
         "_dropped",
-        "_promiscuous",
         "_queue",
         "_seen",
         "_watcher",
@@ -125,7 +131,6 @@ class PacketSocket(Socket):
         self.charged = 0
         self.lost_device = False
         self._seen = self._dropped = 0  # since PACKET_STATISTICS was last asked
-        self._promiscuous = 0
         self._queue: deque[tuple[bytes, LinkName]] | None = None
         self._watcher = _Watcher(self)
         table.sockets[self] = None
@@ -152,7 +157,7 @@ class PacketSocket(Socket):
 
     def seen(self, dev: Device, direction: int, frame: bytes) -> None:
         """A frame passed a device."""
-        if len(frame) < _HEADER:
+        if len(frame) < _HEADER + self.cooked:  # as in Linux, nothing is nothing to hear of
             return
         ethertype = int.from_bytes(frame[12:14], "big")
         if self.ethertype != ETH_P_ALL and (ethertype != self.ethertype or direction == _TX):
@@ -215,7 +220,7 @@ class PacketSocket(Socket):
 
     def sendto(self, data: Buffer, *where: Any, now: int | None = None) -> int:
         """``sendto(frame, (device, protocol[, kind, hardware type, MAC]))``: what a SOCK_DGRAM one sends goes to the
-        MAC. OSError ENXIO (no such device), ENETDOWN, EMSGSIZE, EINVAL (shorter than its header)."""
+        MAC. OSError ENODEV, ENETDOWN, EMSGSIZE, EINVAL (shorter than its header)."""
         if not 1 <= len(where) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({1 + len(where)} given)")
         return self._send(bytes(data), where[-1], self._begin(now))
@@ -239,6 +244,8 @@ class PacketSocket(Socket):
         if address is not None:
             name, ethertype = _pair(address, "sendto")
             device = self.ns.devices.get(name)
+            if device is None:
+                raise os_error(errno.ENODEV)
             mac = bytes(address[4]) if len(address) > 4 else b""
         if device is None:
             raise os_error(errno.ENXIO)
@@ -246,12 +253,12 @@ class PacketSocket(Socket):
             raise os_error(errno.ENETDOWN)
         frame = data
         if self.cooked:
-            if len(mac) != 6:
+            if len(mac) != _MAC:
                 raise os_error(errno.EINVAL)
             frame = mac + device.mac + ethertype.to_bytes(2, "big") + data
         elif len(frame) < _HEADER:
             raise os_error(errno.EINVAL)
-        if len(frame) > device.mtu + _HEADER + 4:
+        if len(frame) > device.mtu + _HEADER + (_TAG if frame[12:14] == _VLAN else 0):
             raise os_error(errno.EMSGSIZE)
         pkt = Packet.for_payload(frame)
         pkt.l2, pkt.oif, pkt.sock, pkt.mark = pkt.start, device, self, self.mark
@@ -327,27 +334,29 @@ class PacketSocket(Socket):
     # -- options and the end ----------------------------------------------------------------------------------------
 
     def set_own_option(self, level: int, option: int, data: bytes, now: int) -> bool:
-        """PACKET_ADD_MEMBERSHIP and PACKET_DROP_MEMBERSHIP of the kinds promiscuous and all groups, which a device here
-        is to those who watch it anyway."""
+        """PACKET_ADD_MEMBERSHIP and PACKET_DROP_MEMBERSHIP: whoever watches a device here sees all of its frames, so
+        that there is nothing to be done."""
         if level != SOL_PACKET:
+            if level != c.SOL_SOCKET:
+                raise os_error(errno.ENOPROTOOPT)
             return False
         if option not in (PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP):
             raise os_error(errno.ENOPROTOOPT)
         if len(data) < _MREQ.size:
             raise os_error(errno.EINVAL)
-        ifindex, kind, _, _ = _MREQ.unpack_from(data)
-        if kind not in (_MR_PROMISC, _MR_ALLMULTI):
-            raise os_error(errno.EOPNOTSUPP)
-        if not any(dev.ifindex == ifindex for dev in self.ns.devices.values()):
-            raise os_error(errno.ENODEV)
-        if option == PACKET_DROP_MEMBERSHIP and not self._promiscuous:
-            raise os_error(errno.EADDRNOTAVAIL)
-        self._promiscuous += 1 if option == PACKET_ADD_MEMBERSHIP else -1
+        ifindex, kind, size, _ = _MREQ.unpack_from(data)
+        if option == PACKET_ADD_MEMBERSHIP:
+            if not any(dev.ifindex == ifindex for dev in self.ns.devices.values()):
+                raise os_error(errno.ENODEV)
+            if kind in (_MR_MULTICAST, _MR_UNICAST) and size != _MAC:
+                raise os_error(errno.EINVAL)
         return True
 
     def get_own_option(self, level: int, option: int) -> int | bytes | None:
         """PACKET_STATISTICS: frames seen and lost since it was last asked."""
         if level != SOL_PACKET:
+            if level != c.SOL_SOCKET:
+                raise os_error(errno.ENOPROTOOPT)
             return None
         if option != PACKET_STATISTICS:
             raise os_error(errno.ENOPROTOOPT)

@@ -14,6 +14,7 @@ from vrouter.stack.base import addresses as addr
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DROP_TABLE, N_REASONS, DropReason
 from vrouter.stack.base.errors import os_error
+from vrouter.stack.capture import RX, TX
 from vrouter.stack.device import LOOPBACK_MTU, Device
 from vrouter.stack.l3.ipv6_output import NO_FLOW
 from vrouter.stack.l3.route import Refusal, route_output
@@ -128,6 +129,10 @@ class Netns(Discovery):
             pkt.start += ETHERNET_LEN
             pkt.family = {ETHERTYPE_IPV4: addr.V4, ETHERTYPE_IPV6: addr.V6}.get(ethertype(pkt.buf, pkt.l2), 0)
             if not pkt.family:
+                frame = bytes(pkt.buf[pkt.l2 : pkt.end])  # nobody takes it, but who watches sees it
+                for direction in (TX, RX):
+                    for capture in dev.captures:
+                        capture.record(dev, direction, frame, now)
                 pkt.iif = dev
                 self.stats[Stat.AcctOriginated] += 1
                 self.stack.pipeline.drop(self, pkt, DropReason.UNHANDLED_PROTO)

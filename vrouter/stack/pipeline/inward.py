@@ -337,7 +337,7 @@ class Inward(Multicast):
         tell = _TELL.get(quoted.proto) or (ping_error if quoted.proto == codec.icmp_proto else None)
         known = tell is not None and tell(ns, quoted, news.type, news.code, info, now, pkt.src, ip.family)
         if ns.raw_tables is not None:
-            known |= raw_error(ns, quoted, news.type, news.code, info, pkt.src, ip.family)
+            known |= raw_error(ns, pkt, quoted, news.type, news.code, info)
         tcp = ns._tcp_state
         if tcp is not None and tcp.outbox:
             self.send_segments(ns, tcp, now)

@@ -7,7 +7,7 @@ Read first: RFC 792, RFC 1122 section 3.2.2, RFC 1812 section 4.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 
 from vrouter.stack.wire import ipv4
@@ -125,7 +125,7 @@ class QuotedPacket:
     ``ident`` is the identification of the IP header. ``data`` holds the first 8 octets behind it (fewer when the
     packet had fewer): of an echo request ``icmp.ident(quoted.data, 0)`` is the identifier. ``sport`` and ``dport``
     are the first two words of the data; they are 0 in a later fragment, where no transport header is, and where the
-    data has no 4 octets.
+    data has no 4 octets. ``at`` is where the data begins in the message's buffer.
     """
 
     src: int
@@ -137,6 +137,7 @@ class QuotedPacket:
     total_length: int
     fragment_offset: int
     data: bytes
+    at: int = field(default=0, compare=False)
 
     @staticmethod
     def parse(buf: Buffer, off: int, end: int) -> QuotedPacket | None:
@@ -160,5 +161,14 @@ class QuotedPacket:
         if fragment_offset == 0 and data_len >= 4:
             sport, dport = _PORTS.unpack_from(buf, data)
         return QuotedPacket(
-            src, dst, proto, sport, dport, ident, total_length, fragment_offset, bytes(buf[data : data + data_len])
+            src,
+            dst,
+            proto,
+            sport,
+            dport,
+            ident,
+            total_length,
+            fragment_offset,
+            bytes(buf[data : data + data_len]),
+            data,
         )

@@ -148,4 +148,5 @@ class QuotedPacket(icmp.QuotedPacket):
             total_length,
             place,
             bytes(buf[data : data + data_len]),
+            data,
         )
