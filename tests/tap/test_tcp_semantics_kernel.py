@@ -14,7 +14,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,7 @@ class Kernel:
         ctypes.CDLL(None).connect(sock.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
 
     def wait(self) -> None:
-        """Loopback is gone through within the call that sends; what the kernel puts off is an ACK at most."""
-        time.sleep(0.002)
+        """Loopback is gone through within the call that sends."""
 
     def close(self) -> None:
         for sock in self.opened:

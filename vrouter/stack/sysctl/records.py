@@ -164,7 +164,6 @@ class TcpConf:
     keepalive_intvl: int = 75 * SECOND
     keepalive_probes: int = 9
     keepalive_time: int = 7200 * SECOND
-    limit_output_bytes: int = 4 * 1024 * 1024
     max_orphans: int = 4096
     max_reordering: int = 300
     max_syn_backlog: int = 512

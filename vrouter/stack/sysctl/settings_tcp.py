@@ -42,7 +42,6 @@ NS_TCP: Final = by_name(
         _tcp("keepalive_intvl", 75, 1, 32767, SECOND),
         _tcp("keepalive_probes", 9, 1, 127),
         _tcp("keepalive_time", 7200, 1, 32767, SECOND),
-        _tcp("limit_output_bytes", 4 * 1024 * 1024, 0, MOST),
         _tcp("max_orphans", 4096, 0, MOST),
         _tcp("max_reordering", 300, 3, MOST),
         _tcp("max_syn_backlog", 512, 0, MOST),
