@@ -23,6 +23,9 @@ _OUTQ: Final = 0x5411
 _IN, _OUT, _ERR, _HUP, _RDHUP = 1, 4, 8, 16, 0x2000
 _EDGE: Final = 1 << 31
 _ONE_SHOT: Final = 1 << 30
+_FAST: Final = (1 << 62).to_bytes(8, "little")  # bytes a second: no limit, but paced
+_PIECE: Final = 1 << 24  # of what is written at once
+_MOST_VALUE: Final = 4096  # bytes of an option
 _CONNECTING: Final = (2,)  # SYN-SENT: who holds a socket in SYN-RECEIVED may write
 _CLOSED: Final = 7
 
@@ -69,7 +72,10 @@ class Calls:
         function = getattr(self, f"_call_{call.name}", None)
         if function is None:
             raise LinuxOnly(f"the system call {call.name}")
-        result: int = function(call, patient)
+        try:
+            result: int = function(call, patient)
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
+            raise Mismatch(f"{call.name} was not given what it takes: {error}") from None
         self.world.settle()
         return result
 
@@ -89,6 +95,20 @@ class Calls:
         if not isinstance(fd, int) or fd not in self.files:
             raise OSError(errno.EBADF, "Bad file descriptor")
         return self.files[fd]
+
+    def _sock(self, call: Call) -> Any:
+        sock = self._file(call).sock
+        if sock is None:
+            raise OSError(errno.ENOTSOCK, "Socket operation on non-socket")
+        return sock
+
+    def _open(self, call: Call, file: Descriptor) -> int:
+        """The number of a new descriptor: what the script says it is."""
+        fd = call.result
+        if not isinstance(fd, int) or fd < 0:
+            fd = max(self.files, default=2) + 1
+        self.files[fd] = file
+        return fd
 
     @staticmethod
     def _int(value: Value) -> int:
@@ -120,31 +140,30 @@ class Calls:
             family = number(given)
         if kind & 0xF != c.SOCK_STREAM:
             raise LinuxOnly("sockets of another kind than SOCK_STREAM")
-        fd = call.result
-        assert isinstance(fd, int)
         file = Descriptor(self.world.ns.socket(family, c.SOCK_STREAM, 0))
         file.flags |= kind & O_NONBLOCK
-        self.files[fd] = file
+        if self.world.paced:
+            file.sock.setsockopt(c.SOL_SOCKET, c.SO_MAX_PACING_RATE, _FAST, now=self.world.now)
         self.under_test, self.listening = file.sock, False
-        return fd
+        return self._open(call, file)
 
     def _call_bind(self, call: Call, patient: bool) -> int:
         world = self.world
         default = world.name(world.local_text, PORT)
-        self._file(call).sock.bind(self._address(call.arguments[1], default), now=world.now)
+        self._sock(call).bind(self._address(call.arguments[1], default), now=world.now)
         return 0
 
     def _call_listen(self, call: Call, patient: bool) -> int:
-        sock = self._file(call).sock
+        sock = self._sock(call)
         sock.listen(self._int(call.arguments[1]), now=self.world.now)
         if sock is self.under_test:
             self.listening = True
         return 0
 
     def _call_accept(self, call: Call, patient: bool) -> int:
-        sock, _ = self._file(call).sock.accept(now=self.world.now)
-        fd = call.result if isinstance(call.result, int) else max(self.files) + 1
-        file = self.files[fd] = Descriptor(sock)
+        sock, _ = self._sock(call).accept(now=self.world.now)
+        file = Descriptor(sock)
+        fd = self._open(call, file)
         if call.name == "accept4" and len(call.arguments) > 3:
             file.flags |= self._int(call.arguments[3]) & O_NONBLOCK
         if not self.listening:  # its packets have made it the one under test
@@ -156,6 +175,7 @@ class Calls:
     def _call_connect(self, call: Call, patient: bool) -> int:
         world = self.world
         file = self._file(call)
+        self._sock(call)
         default = world.name(world.remote_text, PORT)
         try:
             file.sock.connect(self._address(call.arguments[1], default), now=world.now)
@@ -176,7 +196,7 @@ class Calls:
         return 0
 
     def _call_shutdown(self, call: Call, patient: bool) -> int:
-        self._file(call).sock.shutdown(self._int(call.arguments[1]), now=self.world.now)
+        self._sock(call).shutdown(self._int(call.arguments[1]), now=self.world.now)
         return 0
 
     # -- data -------------------------------------------------------------------------------------------------------
@@ -184,9 +204,10 @@ class Calls:
     def _write(self, call: Call, size: int, flags: int, patient: bool) -> int:
         """A blocking one returns when all is taken."""
         file, world = self._file(call), self.world
+        self._sock(call)
         while file.written < size or not size:
             try:
-                sent: int = file.sock.send(bytes(size - file.written), flags, now=world.now)
+                sent: int = file.sock.send(bytes(min(size - file.written, _PIECE)), flags, now=world.now)
             except BlockingIOError:
                 file.sock.write_waits = patient  # as the kernel knows of a sleeping writer
                 if patient or not file.written:
@@ -235,6 +256,7 @@ class Calls:
     def _send_fast(self, call: Call, size: int, flags: int, address: Value, patient: bool) -> int:
         """MSG_FASTOPEN: connect and send in one."""
         world, file = self.world, self._file(call)
+        self._sock(call)
         if file.written < 0:  # the connection is being made without data
             if file.sock.state in _CONNECTING:
                 raise BlockingIOError(errno.EAGAIN, "")
@@ -244,7 +266,7 @@ class Calls:
             return self._write(call, size, 0, patient)
         where = self._address(address, world.name(world.remote_text, PORT))
         try:
-            sent = int(file.sock.sendto(bytes(size), flags, where, now=world.now))
+            sent = int(file.sock.sendto(bytes(min(size, _PIECE)), flags, where, now=world.now))
         except OSError as error:
             world.settle()
             if patient and error.errno == errno.EINPROGRESS:
@@ -255,6 +277,7 @@ class Calls:
         world.settle()
         if patient and file.sock.state in _CONNECTING:
             file.written, file.connecting = sent, True
+            file.sock.write_waits = sent < size
             raise BlockingIOError(errno.EAGAIN, "")
         return sent
 
@@ -281,8 +304,7 @@ class Calls:
         return self._write(call, size, flags, patient)
 
     def _read(self, call: Call, size: int, flags: int, patient: bool) -> int:
-        file = self._file(call)
-        return len(file.sock.recv(size, flags, now=self.world.now))
+        return len(self._sock(call).recv(size, flags, now=self.world.now))
 
     def _call_read(self, call: Call, patient: bool) -> int:
         return self._read(call, self._int(call.arguments[2]), 0, patient)
@@ -300,7 +322,7 @@ class Calls:
         if not isinstance(header, dict):
             raise LinuxOnly("a message without a header")
         size = self._vector(header.get("msg_iov", []))
-        data, ancillary, _, _ = self._file(call).sock.recvmsg(size, 256, flags, now=self.world.now)
+        data, ancillary, _, _ = self._sock(call).recvmsg(size, 256, flags, now=self.world.now)
         wanted = header.get("msg_control", header.get("msg_controllen"))
         if isinstance(wanted, list):
             self._compare_control(wanted, ancillary)
@@ -330,7 +352,7 @@ class Calls:
         raise LinuxOnly(f"fcntl {command}")
 
     def _call_ioctl(self, call: Call, patient: bool) -> int:
-        sock, request = self._file(call).sock, self._int(call.arguments[1])
+        sock, request = self._sock(call), self._int(call.arguments[1])
         calls = {_FIONREAD: "inq", _OUTQ: "outq"}
         if request not in calls:
             raise LinuxOnly(f"ioctl {request:#x}")
@@ -340,32 +362,44 @@ class Calls:
 
     def _call_setsockopt(self, call: Call, patient: bool) -> int:
         level, option, value = (call.arguments[i] for i in (1, 2, 3))
-        sock = self._file(call).sock
+        sock = self._sock(call)
         if isinstance(value, list):
             value = value[0] if value else 0
-        given: int | bytes
+        size = self._int(call.arguments[4])
+        if not 0 <= size <= _MOST_VALUE:
+            raise OSError(errno.EINVAL, "Invalid argument")
         if isinstance(value, str):
-            given = value.encode()
+            given = value.encode("latin-1", "replace")
         elif isinstance(value, dict):
-            fields = [self._int(item) for item in value.values()]
-            given = b"".join(item.to_bytes(4, "little", signed=item < 0) for item in fields)
+            given = b"".join(_bytes(self._int(item), 4) for item in value.values())
         else:
-            given = self._int(value)
-            size = self._int(call.arguments[4]) if len(call.arguments) > 4 else 4
-            if size != 4:
-                given = (given & (1 << 8 * size) - 1).to_bytes(size, "little")
+            given = _bytes(self._int(value), max(size, 8))
+        given = given[:size].ljust(size, b"\0")
         sock.setsockopt(self._int(level), self._int(option), given, now=self.world.now)
         return 0
 
     def _call_getsockopt(self, call: Call, patient: bool) -> int:
-        sock = self._file(call).sock
+        sock = self._sock(call)
         level, option, wanted = (call.arguments[i] for i in (1, 2, 3))
-        if isinstance(wanted, list) and wanted and isinstance(wanted[0], str):
-            data = sock.getsockopt(self._int(level), self._int(option), 64, now=self.world.now)
-            self._same("the value", data.split(b"\0")[0].decode(), wanted[0])
+        level, option = self._int(level), self._int(option)
+        first = wanted[0] if isinstance(wanted, list) and wanted else wanted
+        if isinstance(first, str):
+            data = sock.getsockopt(level, option, 64, now=self.world.now)
+            self._same("the value", data.split(b"\0")[0].decode("latin-1"), first)
             return 0
-        value = sock.getsockopt(self._int(level), self._int(option), now=self.world.now)
-        self._same("the value", value, wanted)
+        size = call.arguments[4]
+        length = self._int(size[0] if isinstance(size, list) and size else size)
+        if not isinstance(first, int | Word):
+            sock.getsockopt(level, option, now=self.world.now)
+            if isinstance(first, dict):
+                data = sock.getsockopt(level, option, 4 * len(first), now=self.world.now)
+                for at, (name, value) in enumerate(first.items()):
+                    self._same(name, int.from_bytes(data[4 * at : 4 * at + 4], "little", signed=True), value)
+            return 0
+        expected = self._int(first)
+        data = sock.getsockopt(level, option, min(max(length, 1), 8), now=self.world.now)
+        found = int.from_bytes(data, "little", signed=expected < 0)
+        self._same("the value", found, expected)
         return 0
 
     def _same(self, what: str, found: object, wanted: Value) -> None:
@@ -419,10 +453,7 @@ class Calls:
         return count
 
     def _call_epoll_create(self, call: Call, patient: bool) -> int:
-        fd = call.result
-        assert isinstance(fd, int)
-        self.files[fd] = Descriptor(None)
-        return fd
+        return self._open(call, Descriptor(None))
 
     _call_epoll_create1 = _call_epoll_create
 
@@ -433,6 +464,8 @@ class Calls:
             epoll.watched.pop(fd, None)
             epoll.edges.pop(fd, None)
             return 0
+        if fd not in self.files:
+            raise OSError(errno.EBADF, "Bad file descriptor")
         event = call.arguments[3]
         if not isinstance(event, dict):
             raise LinuxOnly("epoll of something that is not spelt out")
@@ -461,3 +494,8 @@ class Calls:
             if isinstance(wanted, dict) and wanted.get("events", ELLIPSIS) is not ELLIPSIS:
                 self._same("the events", events, wanted["events"])
         return len(found)
+
+
+def _bytes(number: int, size: int) -> bytes:
+    """The bytes of a C integer."""
+    return (number & (1 << 8 * size) - 1).to_bytes(size, "little")

@@ -2,12 +2,13 @@
 
 A token is a name, a number (with its value), a string, a sign, a piece of code (``%{ … }%``), shell lines between
 backquotes, or an option line (``--name=value``). ``//`` and ``/* */`` begin comments; ``#`` does at the beginning of a
-line.
+line. Names that the caller has defined are replaced by what they stand for.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -62,8 +63,9 @@ _KINDS: Final = {
 _ENCLOSED: Final = {Kind.CODE: 2, Kind.SHELL: 1, Kind.STRING: 1}
 
 
-def tokens(text: str) -> list[Token]:
-    """The tokens of `text`, the last one of kind END; ScriptError where there is none."""
+def tokens(text: str, defines: Mapping[str, str] | None = None) -> list[Token]:
+    """The tokens of `text`, the last one of kind END, with `defines` in the place of their names; ScriptError where
+    there is none."""
     found: list[Token] = []
     at, line, space = 0, 1, True
     while at < len(text):
@@ -77,7 +79,11 @@ def tokens(text: str) -> list[Token]:
             kind = _KINDS["option" if match["option"] is not None else group]
             cut = _ENCLOSED.get(kind, 0)
             word = match[0][cut : len(match[0]) - cut]
-            found.append(Token(kind, word, line, space))
+            if kind is Kind.NAME and defines and word in defines:
+                inner = tokens(defines[word])[:-1]
+                found += [Token(one.kind, one.text, line, one.space) for one in inner]
+            else:
+                found.append(Token(kind, word, line, space))
             space = False
         line += match[0].count("\n")
         at = match.end()

@@ -16,6 +16,7 @@ Read first: the description of the language that comes with packetdrill (Google)
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from vrouter.testing.packetdrill.lexer import Kind, Token, tokens
@@ -43,16 +44,31 @@ _FLAGS: Final = frozenset("SFRP.UEWA")
 _ECN: Final = ("noecn", "ect0", "ect1", "ect01", "ce")
 _FOREIGN: Final = ("udp", "gre", "mpls", "ipv4", "ipv6", "psp")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
+COOKIES: Final = ("TFO_COOKIE", "TFO_COOKIE_ZERO")  # stand for the cookies of the server's key, and of a key of zeros
+_MAX_DIGITS: Final = 20
+_MAX_SECONDS: Final = 7  # digits: some months
+_MAX16: Final = 0xFFFF
+_MAX32: Final = 0xFFFFFFFF
+_MAX_OPTIONS: Final = 40
+_MAX_DATA: Final = 65535 - 20 - 20 - _MAX_OPTIONS
 
 
-def parse(text: str, name: str = "<script>") -> Script:
-    """The script; ScriptError for what is not of the language, LinuxOnly for what this one asks of Linux alone."""
-    return _Parser(text, name).script()
+def parse(text: str, name: str = "<script>", defines: Mapping[str, str] | None = None) -> Script:
+    """The script, with `defines` in the place of their names; ScriptError for what is not of the language, LinuxOnly
+    for what this one asks of Linux alone."""
+    return _Parser(text, name, defines).script()
+
+
+def integer(text: str) -> int:
+    """A whole number, decimal or behind ``0x``. ValueError for more digits than any number of a script has."""
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("a number of too many digits")
+    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
 class _Parser:
-    def __init__(self, text: str, name: str) -> None:
-        self._tokens = tokens(text)
+    def __init__(self, text: str, name: str, defines: Mapping[str, str] | None) -> None:
+        self._tokens = tokens(text, defines)
         self._at = 0
         self._name = name
 
@@ -90,7 +106,20 @@ class _Parser:
         sign = -1 if self._accept("-") else 1
         if self._next.kind is not Kind.INTEGER:
             raise self._wrong("a number was expected")
-        return sign * int(self._take().text, 0)
+        try:
+            number = integer(self._next.text)
+        except ValueError as error:
+            raise ScriptError(self._next.line, str(error)) from None
+        self._take()
+        return sign * number
+
+    def _field(self, most: int) -> int:
+        """A number of a packet that has room for 0 to `most`."""
+        line = self._next.line
+        number = self._integer()
+        if not 0 <= number <= most:
+            raise ScriptError(line, f"{number} is not in 0 to {most}")
+        return number
 
     # -- the script -------------------------------------------------------------------------------------------------
 
@@ -126,7 +155,10 @@ class _Parser:
     def _seconds(self) -> int:
         if self._next.kind not in (Kind.INTEGER, Kind.DECIMAL):
             raise self._wrong("a time was expected")
-        whole, _, rest = self._take().text.partition(".")
+        whole, _, rest = self._next.text.partition(".")
+        if len(whole) > _MAX_SECONDS or whole[:2] in ("0x", "0X"):
+            raise self._wrong("a time was expected")
+        self._take()
         return int(whole or "0") * SECOND + int((rest + "0" * 9)[:9])
 
     def _action(self) -> Action:
@@ -156,13 +188,18 @@ class _Parser:
         if self._accept("icmp"):
             return self._icmp(inbound)
         flags = self._flags()
+        line = self._next.line
         seq, length = self._range()
-        ack = self._integer() if self._accept("ack") else -1
-        window = self._integer() if self._accept("win") else -1
-        urgent = self._integer() if self._accept("urg") else 0
+        ack = self._field(_MAX32) if self._accept("ack") else -1
+        window = self._field(_MAX16) if self._accept("win") else -1
+        urgent = self._field(_MAX16) if self._accept("urg") else 0
         options: tuple[Option, ...] | None = ()
         if self._accept("<"):
             options = self._options()
+        if inbound and length > _MAX_DATA:
+            raise ScriptError(line, f"no packet has {length} bytes of data")
+        if sum(option.size for option in options or ()) > _MAX_OPTIONS:
+            raise ScriptError(line, f"no segment has more than {_MAX_OPTIONS} bytes of options")
         return TcpPacket(inbound, flags, seq, length, ack, window, urgent, options, ecn)
 
     def _flags(self) -> str:
@@ -206,18 +243,18 @@ class _Parser:
         if word in ("nop", "eol", "sackOK"):
             return Option(word)
         if word in ("mss", "wscale"):
-            return Option(word, (self._integer(),))
+            return Option(word, (self._field(_MAX16 if word == "mss" else 255),))
         if word == "TS":
             self._expect("val")
-            value = self._integer()
+            value = self._field(_MAX32)
             self._expect("ecr")
-            return Option(word, (value, self._integer()))
+            return Option(word, (value, self._field(_MAX32)))
         if word == "sack":
             numbers: list[int] = []
             while self._next.kind is Kind.INTEGER:
-                numbers.append(self._integer())
+                numbers.append(self._field(_MAX32))
                 self._expect(":")
-                numbers.append(self._integer())
+                numbers.append(self._field(_MAX32))
             return Option(word, tuple(numbers))
         if word in ("FO", "FOEXP"):
             return Option(word, data=self._cookie())
@@ -226,11 +263,11 @@ class _Parser:
     def _cookie(self) -> bytes:
         """Hexadecimal digits, which may look like several tokens."""
         text = ""
-        while not (self._is(",") or self._is(">")):
+        while not (self._is(",") or self._is(">") or self._next.kind is Kind.END):
             text += self._take().text
-        if text == "TFO_COOKIE":
-            return TFO_COOKIE
-        if text and not _HEX.fullmatch(text):
+        if text in COOKIES:
+            return text.encode()
+        if len(text) % 2 or (text and not _HEX.fullmatch(text)):
             raise self._wrong("a cookie in hexadecimal digits was expected")
         return bytes.fromhex(text)
 
@@ -240,7 +277,7 @@ class _Parser:
         if self._next.kind is Kind.NAME and not self._is("mtu"):
             code = self._take().text
         if self._accept("mtu"):
-            mtu = self._integer()
+            mtu = self._field(_MAX32)
         if self._accept("["):
             seq, length = self._range()
             self._expect("]")
@@ -297,7 +334,12 @@ class _Parser:
         if self._accept("{"):
             return self._structure()
         if token.kind is Kind.STRING:
-            return self._take().text.encode().decode("unicode_escape")
+            try:
+                text = token.text.encode().decode("unicode_escape")
+            except ValueError:
+                raise self._wrong("a string was expected") from None
+            self._take()
+            return text
         if token.kind is Kind.DECIMAL:
             raise self._wrong("a whole number was expected")
         if token.kind is Kind.INTEGER or self._is("-"):
@@ -337,9 +379,6 @@ class _Parser:
             if not self._is("}"):
                 self._expect(",")
         return named if named or not plain else plain
-
-
-TFO_COOKIE: Final = b"TFO_COOKIE"  # stands for the cookie of the server's key
 
 
 def _text(value: Value) -> str:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from vrouter.stack.base.addresses import V6, parse_address
+from vrouter.stack.base.counters import Stat
 from vrouter.stack.l4.tcp.info import of_socket
 from vrouter.stack.wire import tcp as wire
 from vrouter.testing.packetdrill import segments
 from vrouter.testing.packetdrill.calls import Calls, Mismatch
 from vrouter.testing.packetdrill.commands import Commands
-from vrouter.testing.packetdrill.parser import parse
+from vrouter.testing.packetdrill.parser import integer, parse
 from vrouter.testing.packetdrill.script import (
     ELLIPSIS,
     Call,
@@ -34,12 +36,14 @@ from vrouter.testing.packetdrill.script import (
     Word,
 )
 from vrouter.testing.packetdrill.symbols import TCP_INFO, CodeError, errno_name, errno_of, run_code
-from vrouter.testing.packetdrill.world import BEGIN, Settings, World
+from vrouter.testing.packetdrill.world import BEGIN, VERSIONS, Settings, World
 
 _SECOND: Final = 1_000_000_000
 _LONG: Final = 3600 * _SECOND
 _PSH_FIN: Final = wire.PSH | wire.FIN
 _MASK: Final = 0xFFFFFFFF
+_MAX_MTU: Final = 65521
+_NUMBERS: Final = {"tolerance_usecs": ("tolerance", 1000), "tcp_ts_tick_usecs": ("tick", 1000), "mtu": ("mtu", 1)}
 _ECN_BITS: Final = {"noecn": (0,), "ect1": (1,), "ect0": (2,), "ce": (3,), "ect01": (1, 2)}
 
 
@@ -71,18 +75,22 @@ class _Failed(Exception):
 def run_file(path: str | Path, settings: Settings | None = None) -> Result:
     """Run the script in a file. OSError when it cannot be read."""
     path = Path(path)
-    return run_text(path.read_text(encoding="utf-8"), str(path), path.parent, settings)
+    return run_text(path.read_text(encoding="utf-8", errors="replace"), str(path), path.parent, settings)
 
 
 def run_text(text: str, name: str = "<script>", folder: Path | None = None, settings: Settings | None = None) -> Result:
-    """Run a script. Files that it names stand in `folder`."""
+    """Run a script. Files that it names stand in `folder`. Whatever the script is, nothing is raised."""
+    settings = settings or Settings()
     try:
-        script = parse(text, name)
+        script = parse(text, name, settings.defines)
+        runner = Runner(script, folder or Path(), settings)
     except ScriptError as error:
         return Result(name, "unreadable", error.line, error.text)
+    except RecursionError:
+        return Result(name, "unreadable", 0, "values inside values, too deep")
     except LinuxOnly as error:
         return Result(name, "linux only", 0, str(error))
-    return Runner(script, folder or Path(), settings or Settings()).run()
+    return runner.run()
 
 
 class Runner:
@@ -100,6 +108,7 @@ class Runner:
         self._pending: tuple[Event, Call, int, int] | None = None  # a call that blocks, and when it is to return
         self._done: int | OSError | None = None  # what it has returned, and when
         self._done_at = 0
+        self._counters: list[int] = []  # as they were when `nstat` was called last
 
     def run(self) -> Result:
         """Everything, to the first thing that is not as the script says."""
@@ -111,8 +120,8 @@ class Runner:
                 commands.read(command.text)
             settings = dataclasses.replace(self._settings, sysctls={**self._settings.sysctls, **commands.sysctls})
             world = self._world = World(settings)
-            world.device.offload = commands.offload
             self._calls = Calls(world)
+            self._carry_out(commands)
             for event in self._script.events:
                 self._line = event.line
                 self._event(event)
@@ -123,6 +132,8 @@ class Runner:
             outcome, text = "linux only", str(error)
         except (_Failed, Mismatch, CodeError) as error:
             outcome, text = "failed", str(error)
+        except OSError as error:  # of a setting, or of an address that cannot be
+            outcome, text = "unreadable", error.strerror or str(error)
         seconds = 0.0 if world is None else (world.now - BEGIN) / _SECOND
         line = self._line if outcome != "passed" else 0
         return Result(self._script.name, outcome, line, text, seconds, tuple(self._printed))
@@ -259,7 +270,7 @@ class Runner:
             calls.listening = False
             calls.under_test = None
         assert self._flow is not None
-        self._world.inject(segments.build(packet, self._flow, self._settings.cookie))
+        self._world.inject(segments.build(packet, self._flow, self._world.cookies()))
 
     def _new_flow(self) -> None:
         self._flow = self._world.flow(len(self._flows))
@@ -364,7 +375,7 @@ class Runner:
         elif packet.ecn and live.ecn not in _ECN_BITS[packet.ecn]:
             problem = "ECN"
         elif packet.options is not None:
-            problem = segments.compare_options(packet.options, live, flow, self._settings.cookie)
+            problem = segments.compare_options(packet.options, live, flow, self._world.cookies())
             if not problem and self._settings.tick:
                 problem = self._compare_ticks(packet, live, flow)
         if problem:
@@ -404,8 +415,30 @@ class Runner:
         commands.read(command.text)
         for name, value in commands.sysctls.items():
             self._world.ns.sysctl[name] = value
+        self._carry_out(commands)
+
+    def _carry_out(self, commands: Commands) -> None:
+        """What commands say beside settings."""
+        world = self._world
         if not commands.offload:
-            self._world.device.offload = False
+            world.device.offload = False
+        if commands.forgets:
+            world.ns.tcp_state.metrics.clear()
+        if commands.paced is not None:
+            world.paced = commands.paced
+        for name in commands.counters:
+            if name:
+                self._check_moved(name)
+            self._counters = list(world.ns.stats)
+
+    def _check_moved(self, name: str) -> None:
+        """nstat(8) shows a counter when it has moved since it was called before."""
+        known = Stat.__members__
+        stat = known.get(name.replace("TcpExt", "Tcp", 1)) or known.get(name.removeprefix("TcpExt"))
+        if stat is None:
+            raise LinuxOnly(f"the counter {name}")
+        if self._world.ns.stats[stat] == (self._counters[stat] if self._counters else 0):
+            raise _Failed(f"{name} has not moved")
 
 
 def _pushed(packet: TcpPacket, live: segments.Live) -> int:
@@ -426,12 +459,29 @@ def _with_options(script: Script, settings: Settings) -> Settings:
             changes[key] = options[key].split("/")[0]
     if "ip_version" in options:
         changes["version"] = options["ip_version"].replace("_", "-")
-    if "tolerance_usecs" in options:
-        changes["tolerance"] = int(options["tolerance_usecs"]) * 1000
-    if "tcp_ts_tick_usecs" in options:
-        changes["tick"] = int(options["tcp_ts_tick_usecs"]) * 1000
-    if "mtu" in options:
-        changes["mtu"] = int(options["mtu"])
+    for key, (name, unit) in _NUMBERS.items():
+        if key in options:
+            try:
+                changes[name] = integer(options[key]) * unit
+            except ValueError:
+                raise ScriptError(0, f"--{key} takes a number, not {options[key]!r}") from None
     if "strict_segments" in options:
         changes["strict_segments"] = True
-    return dataclasses.replace(settings, **changes)
+    settings = dataclasses.replace(settings, **changes)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if settings.version not in VERSIONS:
+        raise ScriptError(0, f"the IP version is one of {', '.join(VERSIONS)}, not {settings.version!r}")
+    least = 1280 if settings.family == V6 else 68
+    if settings.mtu and not least <= settings.mtu <= _MAX_MTU:
+        raise ScriptError(0, f"the MTU is {least} to {_MAX_MTU}, not {settings.mtu}")
+    for text in (settings.local_ip, settings.remote_ip, settings.gateway_ip):
+        try:
+            family = parse_address(text)[0] if text else settings.family
+        except ValueError:
+            family = 0
+        if family != settings.family:
+            raise ScriptError(0, f"{text!r} is no address of {settings.version}")

@@ -80,6 +80,13 @@ class Option:
     values: tuple[int, ...] = ()
     data: bytes = b""
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has on the wire (a cookie that is only named: what is named so)."""
+        fixed = {"nop": 1, "eol": 1, "mss": 4, "wscale": 3, "sackOK": 2, "TS": 10, "sack": 2 + 4 * len(self.values)}
+        cookie = 8 if self.data.startswith(b"TFO_") else len(self.data)
+        return fixed.get(self.kind, cookie + (2 if self.kind == "FO" else 4))
+
 
 @dataclass(frozen=True, slots=True)
 class TcpPacket:

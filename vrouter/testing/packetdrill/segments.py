@@ -7,14 +7,16 @@ namespace really sent where the script has ``TS val``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from vrouter.stack.base.addresses import BITS, V4, format_address
 from vrouter.stack.wire import tcp as wire
 from vrouter.stack.wire.checksum import checksum, pseudo_header
 from vrouter.testing.packetdrill.script import IcmpPacket, LinuxOnly, Option, TcpPacket
 
+Cookies: TypeAlias = Mapping[bytes, bytes]  # what the names of cookies stand for
 _LETTERS: Final = {
     "F": wire.FIN,
     "S": wire.SYN,
@@ -141,11 +143,11 @@ def read(packet: bytes, at: int) -> Live | None:
     )
 
 
-def build(packet: TcpPacket, flow: Flow, cookie: bytes) -> bytes:
+def build(packet: TcpPacket, flow: Flow, cookies: Cookies) -> bytes:
     """An inbound segment as an IP packet; what it acknowledges is moved to the namespace's numbers."""
     offset = (flow.offset or 0) - (flow.written if "S" in packet.flags else 0)
     ack = (packet.ack + offset) & _MASK if packet.ack >= 0 else 0
-    options = emit_options(packet.options or (), flow, cookie, offset)
+    options = emit_options(packet.options or (), flow, cookies, offset)
     header_len = wire.HEADER_LEN + len(options)
     size = header_len + packet.length
     segment = bytearray(size)
@@ -202,8 +204,8 @@ def build_icmp(packet: IcmpPacket, flow: Flow) -> bytes:
 
 def _icmp_numbers(packet: IcmpPacket, family: int) -> tuple[int, int]:
     table = _UNREACHABLE if family == V4 else _UNREACHABLE6
-    if packet.type == "unreachable" and packet.code in table:
-        return (3 if family == V4 else 1), table[packet.code]
+    if packet.type == "unreachable" and (packet.code in table or not packet.code):
+        return (3 if family == V4 else 1), table.get(packet.code, 0)
     if packet.type == "packet_too_big" and family != V4:
         return 2, 0
     raise LinuxOnly(f"icmp {packet.type} {packet.code}")
@@ -212,7 +214,7 @@ def _icmp_numbers(packet: IcmpPacket, family: int) -> tuple[int, int]:
 # -- options -----------------------------------------------------------------------------------------------------------
 
 
-def emit_options(options: tuple[Option, ...], flow: Flow, cookie: bytes, offset: int) -> bytes:
+def emit_options(options: tuple[Option, ...], flow: Flow, cookies: Cookies, offset: int) -> bytes:
     """The bytes of an inbound segment's options, filled up with zeros."""
     out = bytearray()
     for option in options:
@@ -234,13 +236,13 @@ def emit_options(options: tuple[Option, ...], flow: Flow, cookie: bytes, offset:
             echo = flow.stamps.get(values[1], values[1])
             out += b"\x08\x0a" + values[0].to_bytes(4, "big") + (echo & _MASK).to_bytes(4, "big")
         else:
-            out += cookie_option(option, cookie)
+            out += cookie_option(option, cookies)
     return bytes(out) + bytes(-len(out) % 4)
 
 
-def cookie_option(option: Option, cookie: bytes) -> bytes:
+def cookie_option(option: Option, cookies: Cookies) -> bytes:
     """Fast Open's option, in either form."""
-    data = cookie if option.data == b"TFO_COOKIE" else option.data
+    data = cookies.get(option.data, option.data)
     if option.kind == "FO":
         return bytes((34, 2 + len(data))) + data
     return bytes((254, 4 + len(data), 0xF9, 0x89)) + data
@@ -278,14 +280,14 @@ def _option_text(kind: int, value: bytes) -> str:
     return f"FOEXP {value[2:].hex()}" if kind == 254 else f"option {kind}"
 
 
-def compare_options(expected: tuple[Option, ...], live: Live, flow: Flow, cookie: bytes) -> str:
+def compare_options(expected: tuple[Option, ...], live: Live, flow: Flow, cookies: Cookies) -> str:
     """What is different between the options that were expected and those that came; "" when nothing is.
 
     A timestamp's value is learnt, not compared: the clock behind it is the namespace's own.
     """
     real = split_options(live.options)
     base = 0 if live.flags & wire.SYN else flow.base
-    wanted = split_options(_unpadded(expected, flow, cookie, base))
+    wanted = split_options(_unpadded(expected, flow, cookies, base))
     if [kind for kind, _ in real] != [kind for kind, _ in wanted]:
         return f"options are <{options_text(live.options)}>"
     stamps = iter(option for option in expected if option.kind == "TS")
@@ -302,13 +304,11 @@ def compare_options(expected: tuple[Option, ...], live: Live, flow: Flow, cookie
     return ""
 
 
-def _unpadded(options: tuple[Option, ...], flow: Flow, cookie: bytes, base: int) -> bytes:
+def _unpadded(options: tuple[Option, ...], flow: Flow, cookies: Cookies, base: int) -> bytes:
     out = b""
     for option in options:
-        piece = emit_options((option,), flow, cookie, base)
-        sizes = {"nop": 1, "eol": 1, "mss": 4, "wscale": 3, "sackOK": 2, "TS": 10, "sack": 2 + 4 * len(option.values)}
-        size = sizes.get(option.kind)
-        out += cookie_option(option, cookie) if size is None else piece[:size]
+        piece = emit_options((option,), flow, cookies, base)
+        out += cookie_option(option, cookies) if option.kind in ("FO", "FOEXP") else piece[: option.size]
     return out
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.stack.base.addresses import MAX6, V4, V6, ipv4_mapped, parse_address
+from vrouter.stack.base.siphash import siphash
 from vrouter.stack.stack import Stack
 from vrouter.stack.wire.vnet import LEN as VNET_LEN
 from vrouter.stack.wire.vnet import ZERO
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 BEGIN: Final = 10_000_000_000  # ns: the stack's time when a script begins
 PORT: Final = 8080
 FIRST_REMOTE_PORT: Final = 40_000
+VERSIONS: Final = ("ipv4", "ipv6", "ipv4-mapped-ipv6")
 _MAC: Final = bytes.fromhex("020000000001")
 _PEER: Final = bytes.fromhex("020000000002")
 _DEFAULTS: Final = {
@@ -42,7 +44,7 @@ _DEFAULTS: Final = {
 class Settings:
     """What a script is run with; times are ns."""
 
-    version: str = "ipv4"  # ipv4, ipv6, ipv4-mapped-ipv6
+    version: str = "ipv4"  # one of VERSIONS
     local_ip: str = ""
     remote_ip: str = ""
     gateway_ip: str = ""
@@ -51,8 +53,9 @@ class Settings:
     tolerance_percent: float = 12.5
     tick: int = 0  # of the namespace's timestamps; 0: they are not checked
     strict_segments: bool = False
-    cookie: bytes = b""
+    cookie: bytes = b""  # what TFO_COOKIE is; b"": that of the namespace's key
     sysctls: dict[str, int | str] = field(default_factory=dict)
+    defines: dict[str, str] = field(default_factory=dict)  # names of a script, and what stands in their place
 
     @property
     def family(self) -> int:
@@ -69,6 +72,7 @@ class World:
         self.now = BEGIN
         self.packets: list[segments.Live] = []  # sent and not yet expected, oldest first
         self.others = 0  # packets that were no segments
+        self.paced = False  # whether every connection is
         self.ready: dict[Any, int] = {}
         family = settings.family
         defaults = _DEFAULTS["ipv6" if family == V6 else "ipv4"]
@@ -139,6 +143,16 @@ class World:
         kind = b"\x08\x00" if packet[0] >> 4 == V4 else b"\x86\xdd"
         self.stack.receive(self.device, ZERO + _MAC + _PEER + kind + packet, self.now)
         self.settle()
+
+    def cookies(self) -> segments.Cookies:
+        """What the cookies that a script names are."""
+        size = 4 if self.settings.family == V4 else 16
+        ends = (self.remote & MAX6).to_bytes(size, "big") + (self.local & MAX6).to_bytes(size, "big")
+        keys = {"TFO_COOKIE": (*self.ns.conf.tcp.fastopen_key, bytes(16))[0], "TFO_COOKIE_ZERO": bytes(16)}
+        made = {name.encode(): siphash(key, ends).to_bytes(8, "little") for name, key in keys.items()}
+        if self.settings.cookie:
+            made[b"TFO_COOKIE"] = self.settings.cookie
+        return made
 
     def flow(self, number: int) -> segments.Flow:
         """A connection of the script's peer from a port of its own."""
