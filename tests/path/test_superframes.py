@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.path.bed import Bed, Station
+from tests.path.superframe_line import COUNT, OFFERED, PLAIN, SIZE, Line, both_families, finished, whole
 from tests.superframes import (
     ACK,
     CWR,
@@ -26,8 +26,6 @@ from tests.superframes import (
     pattern,
     read,
     read_ip,
-    tcp,
-    udp,
     vnet,
 )
 from vrouter.stack.base.addresses import parse_ipv6
@@ -36,81 +34,12 @@ from vrouter.stack.capture import Capture
 from vrouter.stack.l4 import constants as c
 from vrouter.testing import frames
 
-A4, B4, A6, B6 = "10.0.1.2", "10.0.2.2", "fd00:1::2", "fd00:2::2"
-SIZE, COUNT = 1000, 10
-PLAIN = bytes(12)
-OFFERED = {
-    "tcp4": tcp(A4, B4, pattern(COUNT * SIZE), flags=ACK | PSH | FIN | CWR | ECE, options=TIMESTAMPS),
-    "tcp6": tcp(A6, B6, pattern(COUNT * SIZE), flags=ACK | PSH | FIN | CWR | ECE, options=TIMESTAMPS),
-    "udp4": udp(A4, B4, pattern(COUNT * SIZE)),
-    "udp6": udp(A6, B6, pattern(COUNT * SIZE)),
-}
-both_families = pytest.mark.parametrize("name", ["tcp4", "tcp6", "udp4", "udp6"])
-
-
-class Line:
-    """The drawing above."""
-
-    def __init__(self) -> None:
-        self.bed = Bed(ipv6=True)
-        self.r = self.bed.stack.add_netns("r")
-        self.r.sysctl["net.ipv4.ip_forward"] = 1
-        self.r.sysctl["net.ipv6.conf.all.forwarding"] = 1
-        self.a = self.station("a", 1)
-        self.b = self.station("b", 2)
-        self.quiet()
-
-    def station(self, name: str, number: int, *, mtu: int = 1500, netns: str = "r") -> Station:
-        """A device with addresses of both families and its station, known as a neighbour."""
-        ns = self.bed.stack.namespaces[netns]
-        at = self.bed.station(ns, name, f"10.0.{number}.1/24", f"10.0.{number}.2", vnet_hdr=True, mtu=mtu)
-        ns.add_address(at.dev, f"fd00:{number}::1/64", now=self.bed.now)
-        ns.neigh6.add_static(at.dev, parse_ipv6(f"fd00:{number}::2"), at.mac, self.bed.now)
-        at.dev.offload = at.dev.uso = True
-        return at
-
-    def quiet(self) -> None:
-        """Until nobody announces anything any more."""
-        self.bed.run_for(10)
-        for station in self.bed.stations.values():
-            station.clear()
-
-    def send(self, packet: Packet, size: int = SIZE, /, **changes: int) -> None:
-        """Put a superframe on a's wire; `changes` are lies of its header."""
-        ethertype = IPV4 if packet.version == 4 else IPV6
-        self.a.send_frame(packet.vnet(size, **changes) + self.a.frame(packet.raw(), ethertype=ethertype))
-
 
 @pytest.fixture
 def line() -> Iterator[Line]:
     one = Line()
     yield one
     one.bed.close()
-
-
-def whole(station: Station) -> list[Packet]:
-    """What came whole: half-finished, with a header that says what the packet is."""
-    found = []
-    for frame in station.received:
-        packet = read(bytes(frame[12:]), half=True)
-        assert packet.checksums
-        assert frame[:12] == packet.vnet(SIZE)
-        found.append(packet)
-    return found
-
-
-def finished(station: Station) -> list[Packet]:
-    """What came in segments: finished, with a header that says nothing."""
-    found = []
-    for frame in station.received:
-        packet = read(bytes(frame[12:]))
-        assert packet.checksums
-        assert frame[:12] == PLAIN
-        found.append(packet)
-    return found
-
-
-# -- routed ------------------------------------------------------------------------------------------------------------
 
 
 @both_families
@@ -561,69 +490,3 @@ def test_the_ip_header_is_out_of_reach(line: Line) -> None:
 
 
 # -- TCP of this host --------------------------------------------------------------------------------------------------
-
-
-class Peer:
-    """A station's end of a connection to port 2000 of the router, byte by byte."""
-
-    def __init__(self, line: Line, family: int) -> None:
-        self.line = line
-        self.listener = line.r.socket(c.AF_INET if family == 4 else c.AF_INET6, c.SOCK_STREAM)
-        self.listener.bind(("", 2000), now=line.bed.now)
-        self.listener.listen(1, now=line.bed.now)
-        mine, theirs = (A4, "10.0.1.1") if family == 4 else (A6, "fd00:1::1")
-        mss = bytes.fromhex("020403e8")  # 1000
-        self.packet = tcp(mine, theirs, b"", seq=99, ack=0, flags=2, options=mss, window=65535)
-        line.send(self.packet, 0)
-        (answer,) = self.took(half=None)
-        self.packet = self.packet.later(seq=100, ack=answer.seq + 1, flags=ACK, options=b"")
-        line.send(self.packet, 0)
-        self.sock, _ = self.listener.accept(now=line.bed.now)
-
-    def took(self, half: bool | None = False) -> list[Packet]:
-        """What came to the station; None: whichever its header says."""
-        found = []
-        for frame in self.line.a.received:
-            open_ = frame[0] == 1 if half is None else half
-            packet = read(bytes(frame[12:]), half=open_)
-            assert packet.checksums
-            found.append(packet)
-        self.line.a.clear()
-        return found
-
-    def close(self) -> None:
-        for sock in (self.sock, self.listener):
-            sock.close(now=self.line.bed.now)
-
-
-@pytest.mark.parametrize("family", [4, 6])
-def test_tcp_takes_a_superframe_as_one(line: Line, family: int) -> None:
-    """RFC 9293 3.10.7.4: one segment of as many bytes; one acknowledgment for all of them."""
-    peer = Peer(line, family)
-    data = pattern(10 * SIZE)
-    line.send(peer.packet.later(payload=data, flags=ACK | PSH))
-    assert peer.sock.recv(1 << 20, now=line.bed.now) == data
-    line.bed.run_for(1)
-    assert {one.ack for one in peer.took(half=None)} == {100 + len(data)}
-    peer.close()
-
-
-@pytest.mark.parametrize("offload", [True, False])
-@pytest.mark.parametrize("family", [4, 6])
-def test_tcp_sends_superframes(line: Line, family: int, offload: bool) -> None:
-    """What one call wrote leaves in one frame where the wire takes it, else in segments of the peer's MSS."""
-    peer = Peer(line, family)
-    line.a.dev.offload = offload
-    data = pattern(9 * SIZE)
-    peer.sock.send(data, now=line.bed.now)
-    frames_ = list(line.a.received)
-    found = peer.took(half=None)
-    assert b"".join(one.payload for one in found) == data
-    sizes = [len(one.payload) for one in found]
-    if offload:
-        assert sizes == [9 * SIZE]
-        assert frames_[0][:12] == found[0].vnet(SIZE)
-    else:
-        assert sizes == [SIZE] * 9
-        assert {frame[:12] for frame in frames_} == {PLAIN}
-    peer.close()

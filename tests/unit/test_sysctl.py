@@ -17,8 +17,8 @@ from vrouter.stack.sysctl import (
     FamilyConf,
     NeighConf,
     NsConf,
-    TcpConf,
     SysctlTable,
+    TcpConf,
     default_dev6,
 )
 from vrouter.stack.sysctl.names import NS_SETTINGS
