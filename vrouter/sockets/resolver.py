@@ -161,9 +161,14 @@ class Resolver:
     async def _query(self, place: Place, name: str, kind: Any) -> Any:
         """An answer that says something: NOERROR or NXDOMAIN. socket.gaierror EAI_AGAIN, EAI_FAIL."""
         import dns.exception
+        import dns.name
         import dns.rcode
 
         config = self.config
+        try:
+            dns.name.from_text(name)
+        except (UnicodeError, dns.exception.DNSException):  # too long, with a domain of the search list behind it
+            raise failure(socket.EAI_NONAME) from None
         refused, answered = False, True
         for _ in range(config.attempts):
             for server in config.servers:
@@ -190,10 +195,7 @@ class Resolver:
 
         payload = PAYLOAD
         while True:
-            try:
-                query = dns.message.make_query(name, kind, use_edns=bool(payload) and 0, payload=payload or None)
-            except UnicodeError:
-                raise failure(socket.EAI_NONAME) from None
+            query = dns.message.make_query(name, kind, use_edns=0 if payload else False, payload=payload or None)
             answer = await _by_udp(place, server, query)
             if answer.flags & dns.flags.TC:
                 answer = await _by_tcp(place, server, query)

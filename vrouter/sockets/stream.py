@@ -280,6 +280,8 @@ class StreamTransport(transports._FlowControlMixin):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if isinstance(data, memoryview):
+            data = data.cast("B") if data.c_contiguous else data.tobytes()
         if not data:
             return
         if self._lost:

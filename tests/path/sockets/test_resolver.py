@@ -263,6 +263,14 @@ def test_the_search_list(net: Net, name: str, ndots: int, asked: list[str]) -> N
         assert result == socket.EAI_NONAME
 
 
+def test_a_name_that_is_too_long(net: Net) -> None:
+    """RFC 1035 2.3.4: with the search list behind it a name may be longer than 255 octets; then it is not asked for."""
+    server = Server()
+    name = ".".join(["x" * 60] * 4)
+    assert net.addresses([server], name, search=["example.test"], ndots=9)[0] == socket.EAI_NONAME
+    assert sorted(server.asked) == [f"udp {name}. A", f"udp {name}. AAAA"]
+
+
 def test_hosts_come_first(net: Net) -> None:
     """The table of hosts is asked before any server, and says all that it knows; names have no case."""
     server = Server()

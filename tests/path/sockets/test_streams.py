@@ -145,7 +145,8 @@ async def test_the_router_stops() -> None:
     """What still has connections when its router stops is told ENETDOWN; nothing hangs, and servers are closed."""
     async with vrouter.Router(seed=1) as router:
         red = await router.add_netns("red")
-        server = await red.start_server(lambda reader, writer: None, "127.0.0.1", 80)
+        kept: list[Any] = []
+        server = await red.start_server(lambda *ends: kept.extend(ends), "127.0.0.1", 80)
         reader, writer = await red.open_connection("127.0.0.1", 80)
         writer.write(b"x" * 3_000_000)
     with pytest.raises(OSError, match="is gone") as caught:

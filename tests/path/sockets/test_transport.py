@@ -79,13 +79,14 @@ async def test_writes_are_checked(world: World) -> None:
         transport.write(bytearray(b"a"))
         transport.write(memoryview(b"b"))
         transport.writelines([b"c", bytearray(b"d"), memoryview(b"e")])
+        transport.write(memoryview(b"fg").cast("H"))
         assert transport.can_write_eof()
         transport.write_eof()
         transport.write_eof()
         with pytest.raises(RuntimeError):
             transport.write(b"late")
         await pair.server.until(lambda: "eof" in pair.server.events)
-        assert bytes(pair.server.data) == b"abcde"
+        assert bytes(pair.server.data) == b"abcdefg"
 
 
 async def test_what_is_written_is_copied(pair: Any) -> None:
