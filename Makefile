@@ -2,6 +2,7 @@
 #
 #   PYTHON=…   the Python (3.11 or newer) that the environment is made with; by default the first one found by name
 #   PEERS=DIR  where `make bench` finds its peers
+#   PARTS=…    some parts of `make bench` alone, printed: namespaces,stages,starts,routes,connections,routed,hosts,goodput
 #   ARGS=…     further arguments for pytest, e.g. make test ARGS="-k fragment"
 #   VROUTER_CYTHON=auto|require|skip
 #              what setup.py compiles: what it can (the default), all or nothing at all, nothing
@@ -9,6 +10,7 @@
 VENV   := .venv
 PY     := $(VENV)/bin/python
 PEERS  ?= ../shared/peers
+PARTS  ?=
 ARGS   ?=
 FRAMES ?= 1000000
 
@@ -107,7 +109,7 @@ fuzz: $(VENV)/.installed-test
 # ----------------------------------------------------------------------------------------------------------- benchmarks
 
 bench: $(VENV)/.installed-bench tools
-	exec $(PY) -m benchmarks --peers "$(PEERS)" --output benchmarks/RESULTS.md
+	exec $(PY) -m benchmarks --peers "$(PEERS)" $(if $(PARTS),--parts "$(PARTS)",--output benchmarks/RESULTS.md)
 
 bench-smoke: $(VENV)/.installed-bench tools
 	exec $(PY) -m benchmarks --smoke

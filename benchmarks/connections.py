@@ -32,12 +32,16 @@ AT_ONCE: Final = 100
 WARM: Final = 500
 _PAST_TIME_WAIT: Final = 300 * 10**9
 _PATIENCE: Final = 60.0
-CONFIG: Final[dict[str, Any]] = {
+
+
+def _pair(address: str, peer: str) -> dict[str, Any]:
+    eth0 = {"kind": "veth", "addresses": [f"{address}/24"], "peer": {"netns": peer, "dev": "eth0"}}
+    return {"dev": {"eth0": eth0}}
+
+
+CONFIG: Final = {
     "router": {"admin": ""},
-    "netns": {
-        name: {"dev": {"eth0": {"kind": "veth", "addresses": [f"{address}/24"], "peer": {"netns": peer, "dev": "eth0"}}}}
-        for name, address, peer in (("red", ADDRESS, "blue"), ("blue", "10.0.0.2", "red"))
-    },
+    "netns": {"red": _pair(ADDRESS, "blue"), "blue": _pair("10.0.0.2", "red")},
 }
 
 
@@ -75,9 +79,11 @@ class Crowd:
 
     async def gone(self) -> None:
         """Until no end of a connection is left, except for TIME-WAIT; TimeoutError when they stay."""
-        async with asyncio.timeout(_PATIENCE):
-            while self.left():
-                await asyncio.sleep(0.002)
+        deadline = time.monotonic() + _PATIENCE
+        while self.left():  # nothing tells of the end of what has no owner any more
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.left()} ends of connections stay")
+            await asyncio.sleep(0.002)
         self.most_waiting = max(self.most_waiting, self.waiting())
 
     def left(self) -> int:

@@ -1,4 +1,4 @@
-"""Goodput over a bad wire, in real time: vrouter's TCP as the sender beside the kernel's, to a receiver of the kernel's.
+"""Goodput over a bad wire, in real time: vrouter's TCP and the kernel's as the sender, to a receiver of the kernel's.
 
     kernel namespace a                                       kernel namespace b
     vrouter 10.0.1.10 ═══ TAP ═══╗
@@ -40,8 +40,8 @@ _SETTINGS: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One bad wire: Mbit/s, ms there and back, the queue in ms of that rate; of a hundred frames how many are lost, come
-    late (and by how many ms), come twice."""
+    """One bad wire: Mbit/s, ms there and back, the queue in ms of that rate; of a hundred frames how many are lost,
+    come late (and by how many ms), come twice."""
 
     name: str
     rate: float
@@ -134,7 +134,9 @@ class CellSite(Site):
     def reset(self, seed: int) -> dict[str, float]:
         """Begin anew with that seed; what the relay did since the last time."""
         relay = self._relay
-        assert relay is not None and relay.stdin is not None and relay.stdout is not None
+        assert relay is not None
+        assert relay.stdin is not None
+        assert relay.stdout is not None
         relay.stdin.write(f"{seed}\n")
         relay.stdin.flush()
         found: dict[str, float] = json.loads(relay.stdout.readline() or "{}")

@@ -52,11 +52,18 @@ def peer_sites(directory: Path) -> list[Site]:
     def peer(script: str, name: str, layer: str, note: str = "", **env: str) -> Site:
         return PeerSite(directory, script, name, layer, note, **env)
 
+    def large(script: str, name: str, layer: str, note: str, **env: str) -> Site:
+        site = PeerSite(directory, script, name, layer, note, **env)
+        site.streams_only = True
+        return site
+
     return [
         peer("pytap", "pytap, asyncio", "L2", "Python that only copies frames", MODE="asyncio"),
         peer("pytap", "pytap, poll", "L2", "the same without asyncio", MODE="poll"),
         peer("tapcopy", "tapcopy, plain", "L2", "C that only copies frames", MODE="plain"),
         peer("kernel-route", "kernel, veth", "L3", "no offloads; forwards on the sender's core", PLAIN="1"),
+        large("tapcopy", "tapcopy, vnet", "L2", "the same with superframes", MODE="vnet"),
+        large("kernel-route", "kernel, veth, offloads", "L3", "superframes; forwards on the sender's core", PLAIN=""),
         peer("kernel-tap", "kernel, TAP", "L3", "one side by a TAP that socat carries"),
         peer("lwip", "lwIP", "L3", "C", MODE="route"),
         peer("netstack", "gVisor netstack", "L3", "Go", MODE="route"),

@@ -3,82 +3,83 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import gt
 
-from benchmarks import machine
+from benchmarks import machine, report_tcp
+from benchmarks.goodput import CellSamples
+from benchmarks.hosts import HostSamples
 from benchmarks.sites import Site
 from benchmarks.stages import WAYS, Costs
 from benchmarks.startup import Starts
+from benchmarks.tables import MEGA, MICRO, Verdict, bold, compare, percentile, ratio, spread, table
+from benchmarks.tcp_stages import TcpCosts
 from benchmarks.traffic import CONGESTION_CONTROL, Samples
-
-MICRO, MEGA = 1e-6, 1e6
 
 
 @dataclass(slots=True)
 class Results:
-    """Everything that one run has measured."""
+    """Everything that one run has measured; what it has not is None or empty, and has no part in the file."""
 
     command: str
-    sites: list[tuple[Site, Samples]]
-    reference: Site
+    sites: list[tuple[Site, Samples]] = field(default_factory=list)
+    reference: Site | None = None
     """The copier that ratios are against."""
-    costs: Costs
-    taps: dict[str, float]
-    taps_count: int
-    namespaces: list[dict[str, float]]
-    kernel_namespaces: list[dict[str, float]]
-    namespaces_count: int
-    starts: dict[bool, Starts]
-    tables: dict[str, dict[str, float]]
+    costs: Costs | None = None
+    tcp_costs: TcpCosts | None = None
+    taps: dict[str, float] = field(default_factory=dict)
+    taps_count: int = 0
+    namespaces: list[dict[str, float]] = field(default_factory=list)
+    kernel_namespaces: list[dict[str, float]] = field(default_factory=list)
+    namespaces_count: int = 0
+    starts: dict[bool, Starts] = field(default_factory=dict)
+    tables: dict[str, dict[str, float]] = field(default_factory=dict)
     """What `routes` found for the kernel and for the builds of vrouter."""
-    notes: list[str] = field(default_factory=list)
-
-
-def spread(values: Sequence[float], unit: float = 1, digits: int = 0) -> str:
-    """The median, and the least and the most in brackets."""
-    low, high = min(values) / unit, max(values) / unit
-    middle = statistics.median(values) / unit
-    return f"{middle:,.{digits}f} ({low:,.{digits}f} – {high:,.{digits}f})"
-
-
-def percentile(values: Iterable[float], percent: int) -> float:
-    """The value that so many of a hundred do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+    hosts: list[tuple[Site, HostSamples]] = field(default_factory=list)
+    cells: list[tuple[Site, CellSamples]] = field(default_factory=list)
+    cell_seconds: float = 0
+    connections: dict[str, float] = field(default_factory=dict)
+    connections_idle: int = 0
+    connections_short: int = 0
 
 
 def text(results: Results) -> str:
     """The whole file."""
-    parts = [
-        _head(results),
-        _verdicts(results),
-        _datagrams(results),
-        _pings(results),
-        _streams(results),
-        _namespaces(results),
-        _starts(results),
-        _routes(results),
-        _stages(results),
-    ]
+    parts = [_head(results), _verdicts(results)]
+    if results.sites:
+        parts += [_datagrams(results), _pings(results), _streams(results)]
+    if results.hosts:
+        parts.append(report_tcp.hosts_section(results.hosts))
+    if results.cells:
+        parts.append(report_tcp.goodput_section(results.cells, results.cell_seconds))
+    if results.connections:
+        counts = results.connections_idle, results.connections_short
+        parts.append(report_tcp.connections_section(results.connections, *counts))
+    if results.namespaces:
+        parts.append(_namespaces(results))
+    if results.starts:
+        parts.append(_starts(results))
+    if results.tables:
+        parts.append(_routes(results))
+    if results.costs is not None:
+        parts.append(_stages(results, results.costs))
+    if results.tcp_costs is not None:
+        parts.append(report_tcp.tcp_stages_section(results.tcp_costs))
     return "\n".join(parts)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
-    """A table of Markdown; the first `words` columns are text, the others numbers."""
-    marks = ["---" if column < words else "--:" for column in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *rows)) + "\n"
 
 
 def _head(results: Results) -> str:
     facts = "\n".join(f"- {fact}" for fact in machine.facts())
+    reference = "the copier" if results.reference is None else results.reference.name
     return f"""# Benchmark results
 
 Written by `{results.command}`; do not edit. All rows of a table are of one run, measured in turn, round by round. A
 number is the median of the rounds, with the least and the most in brackets. The machine is small, virtual and shared
 with others, and anything that runs beside the benchmark halves a core: compare rows of one table, by their ratios, and
-not absolute numbers of different runs. A ratio is against *{results.reference.name}*, which only copies frames. Traffic
-runs at ordinary priority; namespaces, starts and stages go before other programs (nice {machine.NICE}).
+not absolute numbers of different runs. A ratio of routers is against *{reference}*, which only copies frames. Traffic
+runs at ordinary priority; namespaces, starts, stages and connections go before other programs (nice {machine.NICE}).
 
 {facts}
 """
@@ -88,39 +89,53 @@ runs at ordinary priority; namespaces, starts and stages go before other program
 
 
 def _verdicts(results: Results) -> str:
-    rows: list[tuple[str, str, float | None, Callable[[float], bool], str]] = []
-    samples = next(samples for site, samples in results.sites if site.name == "vrouter")
-    reference = next(samples for site, samples in results.sites if site is results.reference)
-    rate = _ratio(samples.udp_rate, reference.udp_rate)
-    ping = _ratio(samples.pings, reference.pings)
+    rows: list[Verdict] = []
+    if results.reference is not None:
+        samples = next(samples for site, samples in results.sites if site.name == "vrouter")
+        reference = next(samples for site, samples in results.sites if site is results.reference)
+        rate = ratio(samples.udp_rate, reference.udp_rate)
+        ping = ratio(samples.pings, reference.pings)
+        rows += [
+            Verdict("18-byte UDP routed, × the copier's rate", "≥ 0.15", rate, lambda found: found >= 0.15, ".2f"),
+            Verdict("ping p50, × the copier's", "≤ 2", ping, lambda found: found <= 2, ".2f"),
+            *report_tcp.routed_verdicts(results.sites, results.reference),
+        ]
+    if results.hosts:
+        rows += report_tcp.host_verdicts(results.hosts)
+    if results.cells:
+        rows += report_tcp.goodput_verdicts(results.cells)
+    if results.connections:
+        counts = results.connections_idle, results.connections_short
+        rows += report_tcp.connection_verdicts(results.connections, *counts)
+    if results.namespaces:
+        rows += _namespace_verdicts(results)
+    if results.starts:
+        rows += _start_verdicts(results)
+    if results.tables:
+        rows += _route_verdicts(results)
+    return "## What has to hold\n\n" + table(["what", "wanted", "measured", "holds"], [row.cells() for row in rows])
+
+
+def _namespace_verdicts(results: Results) -> list[Verdict]:
     each, kib = _medians(results.namespaces)
     kernel = _medians(results.kernel_namespaces)[0]
     made = each / kernel if kernel else None
+    return [
+        Verdict("a namespace made, µs", "≤ 100", each / 1000, lambda found: found <= 100, ".0f"),
+        Verdict("a namespace made, × the kernel's", "≤ 0.6", made, lambda found: found <= 0.6, ".2f"),
+        Verdict("a namespace made, KiB", "≤ 40", kib, lambda found: found <= 40, ".1f"),
+    ]
+
+
+def _start_verdicts(results: Results) -> list[Verdict]:
     with_ends, without = results.starts[True], results.starts[False]
-    rows = [
-        ("18-byte UDP routed, × the copier's rate", "≥ 0.15", rate, lambda found: found >= 0.15, ".2f"),
-        ("ping p50, × the copier's", "≤ 2", ping, lambda found: found <= 2, ".2f"),
-        ("a namespace made, µs", "≤ 100", each / 1000, lambda found: found <= 100, ".0f"),
-        ("a namespace made, × the kernel's", "≤ 0.6", made, lambda found: found <= 0.6, ".2f"),
-        ("a namespace made, KiB", "≤ 40", kib, lambda found: found <= 40, ".1f"),
-        ("start to ready with the kernel's ends, ms", "< 600", _ms(with_ends), lambda found: found < 600, ".0f"),
-        ("start to ready without, ms", "< 350", _ms(without), lambda found: found < 350, ".0f"),
-        ("resident with the kernel's ends, MiB", "< 70", _most(with_ends.mib), lambda found: found < 70, ".1f"),
-        ("resident without, MiB", "< 50", _most(without.mib), lambda found: found < 50, ".1f"),
-        ("idle, % of a core", "< 1", _idle(results), lambda found: found < 1, ".2f"),
-        *_route_verdicts(results),
+    return [
+        Verdict("start to ready with the kernel's ends, ms", "< 600", _ms(with_ends), lambda found: found < 600, ".0f"),
+        Verdict("start to ready without, ms", "< 350", _ms(without), lambda found: found < 350, ".0f"),
+        Verdict("resident with the kernel's ends, MiB", "< 70", _most(with_ends.mib), lambda found: found < 70, ".1f"),
+        Verdict("resident without, MiB", "< 50", _most(without.mib), lambda found: found < 50, ".1f"),
+        Verdict("idle, % of a core", "< 1", _idle(results), lambda found: found < 1, ".2f"),
     ]
-    cells = [
-        (what, wanted, "not measured", "**no**")
-        if found is None
-        else (what, wanted, f"{found:{form}}", "yes" if holds(found) else "**no**")
-        for what, wanted, found, holds, form in rows
-    ]
-    return "## What has to hold\n\n" + _table(["what", "wanted", "measured", "holds"], cells)
-
-
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    return statistics.median(ours) / statistics.median(theirs) if ours and theirs else None
 
 
 def _ms(starts: Starts) -> float | None:
@@ -142,23 +157,21 @@ def _medians(runs: Sequence[dict[str, float]]) -> tuple[float, float]:
 # -------------------------------------------------------------------------------------------------------------- traffic
 
 
-def _rows(results: Results, cells: Callable[[Samples, Samples], list[str]], width: int) -> list[list[str]]:
+def _rows(
+    results: Results, cells: Callable[[Samples, Samples], list[str]], width: int, streams: bool = False
+) -> list[list[str]]:
     reference = next(samples for site, samples in results.sites if site is results.reference)
     rows = []
     for site, samples in results.sites:
+        if site.streams_only and not streams:
+            continue
         try:
             found = cells(samples, reference)
         except (statistics.StatisticsError, ValueError):  # nothing was measured
             why = site.error or next(iter(samples.errors), "not measured")
             found = [f"*{why}*"] + [""] * (width - 1)
-        name = f"**{site.name}**" if site.name == "vrouter" else site.name
-        rows.append([name, site.layer, site.note, *found])
+        rows.append([bold(site.name), site.layer, site.note, *found])
     return rows
-
-
-def _compare(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    ratio = _ratio(ours, theirs)
-    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _datagrams(results: Results) -> str:
@@ -166,7 +179,7 @@ def _datagrams(results: Results) -> str:
         rate = spread(samples.udp_rate)
         own = [samples.user_seconds, samples.system_seconds]
         costs = [f"{statistics.median(values) / MICRO:.1f}" if values else "in the kernel" for values in own]
-        return [rate, _compare(samples.udp_rate, reference.udp_rate), *costs]
+        return [rate, compare(samples.udp_rate, reference.udp_rate), *costs]
 
     head = ["peer", "", "what", "datagrams/s", "ratio", "user µs", "system µs"]
     return f"""## 18-byte UDP routed
@@ -175,7 +188,7 @@ One sender as fast as it can, one receiver; those that arrive. Peers on the last
 of every datagram that arrives are compared. User and system: processor time of the peer's processes for each datagram.
 Above the copiers' rate the clients' core is the limit, not the peer.
 
-{_table(head, _rows(results, cells, 4), 3)}"""
+{table(head, _rows(results, cells, 4), 3)}"""
 
 
 def _pings(results: Results) -> str:
@@ -185,7 +198,7 @@ def _pings(results: Results) -> str:
         rounds = [value / MICRO for value in samples.ping_medians]
         return [
             f"{p50 / MICRO:,.0f} ({min(rounds):,.0f} – {max(rounds):,.0f})",
-            _compare(samples.pings, reference.pings),
+            compare(samples.pings, reference.pings),
             f"{p99 / MICRO:,.0f}",
             f"{samples.pings_lost} of {count}",
         ]
@@ -195,7 +208,7 @@ def _pings(results: Results) -> str:
 
 One after the other, 2 ms apart, so that what is measured is mostly how fast a sleeping process wakes.
 
-{_table(head, _rows(results, cells, 4), 3)}"""
+{table(head, _rows(results, cells, 4), 3)}"""
 
 
 def _streams(results: Results) -> str:
@@ -203,16 +216,16 @@ def _streams(results: Results) -> str:
         found: list[str] = []
         for name in ("tcp_up", "tcp_down", "udp_stream"):
             ours, theirs = getattr(samples, name), getattr(reference, name)
-            found += [spread(ours, MEGA), _compare(ours, theirs)]
+            found += [spread(ours, MEGA), compare(ours, theirs)]
         return found
 
     head = ["peer", "", "what", "TCP → Mbit/s", "ratio", "TCP ← Mbit/s", "ratio", "UDP → Mbit/s", "ratio"]
     return f"""## Streams
 
 iperf3, one stream, congestion control {CONGESTION_CONTROL}; UDP with 1,448 bytes as fast as it can, what arrives.
-Nobody uses offloads here: one frame of one MTU at a time for all.
+Superframes where it says so; all others take one frame of one MTU at a time.
 
-{_table(head, _rows(results, cells, 6), 3)}"""
+{table(head, _rows(results, cells, 6, streams=True), 3)}"""
 
 
 # ------------------------------------------------------------------------------------------------ namespaces, starting
@@ -233,7 +246,7 @@ Each with `lo`, one end of a veth pair, the same address and a UDP socket on the
 process of its own. The kernel's by unshare(2) and netlink, the fewest system calls that do it. Memory is resident
 memory here, and memory that the kernel itself uses there.
 
-{_table(["", "µs each", "ratio to the kernel", "KiB each"], rows)}
+{table(["", "µs each", "ratio to the kernel", "KiB each"], rows)}
 TAPs apart, {results.taps_count} of them: {opening:.2f} ms each to open and set up, {closing:.2f} ms each to remove and
 close all together.
 """
@@ -253,26 +266,28 @@ def _starts(results: Results) -> str:
 `vrouter run` with configs/router.toml, from the start of the process to its readiness notification; with the kernel's
 ends it makes and sets up two kernel namespaces as well. Python's bytecode is there, as after an installation.
 
-{_table(["", "ready after ms", "of it processor ms", "resident MiB", "idle, % of a core"], rows)}"""
+{table(["", "ready after ms", "of it processor ms", "resident MiB", "idle, % of a core"], rows)}"""
 
 
 # --------------------------------------------------------------------------------------------------------------- routes
 
 
-def _route_verdicts(results: Results) -> list[tuple[str, str, float | None, Callable[[float], bool], str]]:
+def _route_verdicts(results: Results) -> list[Verdict]:
     """Of each build: the bounds that hold for both, and that of its own lookups."""
-    rows: list[tuple[str, str, float | None, Callable[[float], bool], str]] = []
+    rows: list[Verdict] = []
     for kind, most in (("pure", 3000), ("compiled", 300)):
         found = results.tables.get(kind)
         of = {} if found is None else found
         hold = None if found is None else 1000 * max(found["load_hold"], found["replace_hold"])
         lookup = None if found is None else max(found["lookup4"], found["lookup6"])
         rows += [
-            (f"full table loaded, {kind}, s", "< 10", of.get("load"), lambda value: value < 10, ".1f"),
-            (f"the loop held by it, {kind}, ms", "< 50", hold, lambda value: value < 50, ".0f"),
-            (f"resident with it, {kind}, MiB", "< 400", of.get("loaded"), lambda value: value < 400, ".0f"),
-            (f"most while it is replaced, {kind}, MiB", "< 700", of.get("replacing"), lambda value: value < 700, ".0f"),
-            (f"lookup in it, {kind}, ns", f"< {most:,}", lookup, lambda value, most=most: value < most, ",.0f"),
+            Verdict(f"full table loaded, {kind}, s", "< 10", of.get("load"), lambda value: value < 10, ".1f"),
+            Verdict(f"the loop held by it, {kind}, ms", "< 50", hold, lambda value: value < 50, ".0f"),
+            Verdict(f"resident with it, {kind}, MiB", "< 400", of.get("loaded"), lambda value: value < 400, ".0f"),
+            Verdict(
+                f"most while it is replaced, {kind}, MiB", "< 700", of.get("replacing"), lambda mib: mib < 700, ".0f"
+            ),
+            Verdict(f"lookup in it, {kind}, ns", f"< {most:,}", lookup, partial(gt, most), ",.0f"),
         ]
     return rows
 
@@ -307,14 +322,13 @@ About {counts}, mixed in lengths as the Internet's, from a file of lines as for 
 command, in a namespace of its own. A lookup is one call from Python for a random address that has a route; nothing is
 cached. Memory is all that is resident in the process.
 
-{_table(head, rows)}"""
+{table(head, rows)}"""
 
 
 # --------------------------------------------------------------------------------------------------------------- stages
 
 
-def _stages(results: Results) -> str:
-    costs = results.costs
+def _stages(results: Results, costs: Costs) -> str:
     rows = []
     for stage in costs.stages:
         times = [stage.times.get(way, 0) for way in WAYS]
@@ -327,7 +341,8 @@ def _stages(results: Results) -> str:
         what = "driver, a frame alone" if size == 1 else f"driver, in bursts of {size}"
         rows.append([what, f"{cost:,.0f}", *([f"{cost:,.0f}"] + [""] * (len(WAYS) - 1))])
     taps = results.taps
-    for what, ns in (("TAP, read of a frame", taps["read_each"]), ("TAP, write of a frame", taps["write_each"])):
+    for what, name in (("TAP, read of a frame", "read_each"), ("TAP, write of a frame", "write_each")) if taps else ():
+        ns = taps[name]
         rows.append([what, f"{ns:,.0f}", *([f"{ns:,.0f}"] + [""] * (len(WAYS) - 1))])
     return f"""## Profile: what a packet costs, in ns
 
@@ -336,4 +351,4 @@ The least of many runs, in one process and without TAPs. Each stage called by it
 behind a route short-cut, a host behind a veth pair. A cell is the stage's cost times how often the way has it.
 Writing a frame includes the kernel's own way up to a socket.
 
-{_table(["stage", "once", *WAYS], rows)}"""
+{table(["stage", "once", *WAYS], rows)}"""

@@ -31,11 +31,13 @@ START_SECONDS = 15
 class Site:
     """One peer, up while its context lasts. ``a``, ``b``: the clients' kernel namespaces; ``pids``: its processes.
 
-    ``target`` is the address that answers pings when it is up, ``ends`` tells which of its kernel namespaces it has.
+    ``target`` is the address that answers pings when it is up, ``ends`` tells which of its kernel namespaces it has;
+    ``streams_only`` that small datagrams are not its affair.
     """
 
     target = SERVER
     ends = "abm"
+    streams_only = False
 
     def __init__(self, name: str, layer: str, note: str = "") -> None:
         self.name = name

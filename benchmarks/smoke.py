@@ -2,7 +2,8 @@
 
 What is asserted: every datagram of a fixed number arrives with its bytes, by each of the project's own sites; every
 ping comes back; the router's counters say what passed, to the packet; each way through the stack ends with the bytes
-that it should; every namespace and TAP that is made does its work.
+that it should; every namespace and TAP that is made does its work. TCP: bulk both ways and requests with an end of our
+own; a transfer by each sender over the worst wire; connections that come and go leave nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 
-from benchmarks import routes, stages, startup
+from benchmarks import routes, stages, startup, tcp_stages
 from benchmarks.commands import module, run
+from benchmarks.goodput import CELLS, CellSamples, cells_up, measure_cells
+from benchmarks.hosts import HostSamples, HostSite, measure_host
 from benchmarks.report import Results, text
 from benchmarks.sites import CopierSite, KernelSite, Site, VrouterSite
 from benchmarks.traffic import Samples, measure_ping, udp_run
 
 DATAGRAMS, PINGS, NAMESPACES, TAPS = 500, 20, 20, 5
 IPV4, IPV6 = 2000, 400
+CONNECTIONS, SECONDS = 200, 0.5
 
 
 def expect(what: str, found: object, wanted: object) -> None:
@@ -41,12 +45,65 @@ def main() -> int:
     expect("starts", [len(found.ready) for found in starts.values()], [1, 1])
     tables = routes.measure(IPV4, IPV6)
     expect("routes of a table", {min(table["ipv4"] // IPV4, table["ipv6"] // IPV6) for table in tables.values()}, {1})
-    found = traffic()
-    report = text(
-        Results("smoke", found, found[1][0], costs, taps, TAPS, [namespaces], [kernel], NAMESPACES, starts, tables)
+    tcp_costs = tcp_stages.measure(steps=64, repeats=1)
+    ones = [calls for _, calls in tcp_costs.stages.values()]
+    expect(
+        "a superframe's way in whole steps", [calls == int(calls) and calls > 0 for calls in ones], [True] * len(ones)
     )
-    expect("sites in the results", [site.name in report for site, _ in found], [True] * len(found))
+    connections = json.loads(run([*module("connections"), str(CONNECTIONS), str(CONNECTIONS)], 60))
+    expect("connections left", (connections["left"], connections["kept"]), (0, 0))
+    hosts, cells = [host()], transfers()
+    sites = traffic()
+    results = Results(
+        command="smoke",
+        sites=sites,
+        reference=sites[1][0],
+        costs=costs,
+        tcp_costs=tcp_costs,
+        taps=taps,
+        taps_count=TAPS,
+        namespaces=[namespaces],
+        kernel_namespaces=[kernel],
+        namespaces_count=NAMESPACES,
+        starts=starts,
+        tables=tables,
+        hosts=hosts,
+        cells=cells,
+        cell_seconds=SECONDS,
+        connections=connections,
+        connections_idle=CONNECTIONS,
+        connections_short=CONNECTIONS,
+    )
+    report = text(results)
+    names = [site.name for site, _ in (*sites, *hosts, *cells)]
+    expect("sites in the results", [name in report for name in names], [True] * len(names))
     return 0
+
+
+def host() -> tuple[Site, HostSamples]:
+    """vrouter as an end of TCP."""
+    site, samples = HostSite(), HostSamples()
+    with site.up(0):
+        expect("TCP's end, error", site.error, "")
+        measure_host(site, samples, SECONDS)
+    expect(
+        "TCP there, back, and requests",
+        [bool(found[0]) for found in (samples.put, samples.get, samples.p50)],
+        [True] * 3,
+    )
+    return site, samples
+
+
+def transfers() -> list[tuple[Site, CellSamples]]:
+    """Either sender over one bad wire."""
+    with cells_up([cell for cell in CELLS if cell.name == "near and bad"], 0) as found:
+        for turn in range(2):
+            measure_cells(found, "cubic", 1, SECONDS, turn)
+    for site, samples in found:
+        expect(f"{site.name}, errors", (site.error, samples.errors), ("", []))
+        expect(f"{site.name}, senders", sorted(samples.bits), [("kernel", "cubic"), ("vrouter", "cubic")])
+        expect(f"{site.name}, bytes arrived", [values[0] > 0 for values in samples.bits.values()], [True, True])
+    return [*found]
 
 
 def traffic() -> list[tuple[Site, Samples]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import uvloop
@@ -106,7 +107,8 @@ async def _for_ever() -> None:
 
 def main() -> None:
     kind, *words = sys.argv[1:]
-    uvloop.run({"vrouter": serve_vrouter, "kernel": serve_kernel}[kind](*words))
+    serve: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"vrouter": serve_vrouter, "kernel": serve_kernel}
+    uvloop.run(serve[kind](*words))
 
 
 if __name__ == "__main__":

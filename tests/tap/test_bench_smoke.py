@@ -33,3 +33,6 @@ def test_smoke_asserts_results_and_leaves_nothing() -> None:
         assert found[f"{site}, pings lost"] == "0"
     assert found["datagrams that vrouter counts as forwarded"] == "500"
     assert found["what vrouter dropped"] == "[]"
+    assert found["connections left"] == "(0, 0)"
+    assert found["TCP there, back, and requests"] == "[True, True, True]"
+    assert found["near and bad, bytes arrived"] == "[True, True]"
