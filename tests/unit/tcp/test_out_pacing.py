@@ -7,12 +7,15 @@ import pytest
 from tests.unit.tcp.connection import connection
 from vrouter.stack.base.timers import TimerHeap
 from vrouter.stack.l4.tcp import pacing
+from vrouter.stack.l4.tcp.info import Counts
 from vrouter.stack.l4.tcp.tcb import MS, SECOND
 
 
 def paced(rate: int):
     tcb = connection()
     tcb.pacing_rate = rate
+    tcb.info = Counts()
+    tcb.info.data_segs_out = pacing.FREE_SEGMENTS
     tcb.ns.stack.timers = TimerHeap()
     return tcb
 
@@ -55,3 +58,25 @@ def test_who_may_not_send_waits_for_the_moment() -> None:
     assert not pacing.may_send(tcb, now)
     assert tcb.pacing.deadline == now + 2 * MS
     assert pacing.may_send(tcb, now + 2 * MS)
+
+
+def test_the_first_segments_are_free() -> None:
+    """tcp_update_skb_after_send: with the tenth segment of a connection the pace begins."""
+    tcb = paced(1_000_000)
+    tcb.info.data_segs_out = pacing.FREE_SEGMENTS - 1
+    now = tcb.pacing_at = SECOND
+    pacing.sent(tcb, 2000, now)
+    assert pacing.may_send(tcb, now)
+    tcb.info.data_segs_out += 1
+    pacing.sent(tcb, 2000, now)
+    assert not pacing.may_send(tcb, now)
+
+
+@pytest.mark.parametrize(("late", "wait"), [(0, 8), (1, 7), (3, 5), (4, 4), (5, 4), (1000, 4)])
+def test_half_of_a_superframes_time_is_made_up_for(late: int, wait: int) -> None:
+    """tcp_update_skb_after_send: who is late by some ms waits for less, but for half of the time at least."""
+    tcb = paced(1_000_000)
+    tcb.pacing_at = 2 * SECOND
+    now = 2 * SECOND + late * MS
+    pacing.sent(tcb, 8000, now)
+    assert tcb.pacing_at == now + wait * MS

@@ -88,7 +88,7 @@ def _tell(tcb: Tcb, seq: int, code: int, info: int, disconnected: bool, now: int
             retransmit_syn(tcb, now)  # without the data, which it was too large for
         output.output(tcb, now)
         return
-    if tcb.state == SYN_SENT or (tcb.state == SYN_RECEIVED and tcb.fastopen is None):
+    if tcb.state == SYN_SENT or (tcb.state == SYN_RECEIVED and (tcb.fastopen is None or not tcb.accepted)):
         lifecycle.done(tcb, code)
         return
     if disconnected:

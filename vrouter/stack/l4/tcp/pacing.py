@@ -4,8 +4,10 @@ Each superframe carries what leaves in about a millisecond, at least two segment
 where there is none, by the window and the RTT.
 
 A connection is paced when its congestion control asks for it (BBR) or the program does (SO_MAX_PACING_RATE):
-``pacing_rate`` is not 0 then, and the next superframe may leave when the one before it would be through at that rate. A
-timer may be late by its grain; up to a millisecond of that is made up for, so that the mean is the rate.
+``pacing_rate`` is not 0 then, and the next superframe may leave when the one before it would be through at that rate.
+As in Linux the first ten segments of a connection are as good as the initial window, which leaves at once. A timer may
+be late by its grain: up to a millisecond of that, or half of a superframe's time, is made up for, so that the mean is
+the rate.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from vrouter.stack.l4.tcp.tcb import Tcb
 
 BURST: Final = MS  # ns of data that may leave at once
+FREE_SEGMENTS: Final = 10  # of a connection, that are not paced
 MIN_SEGMENTS: Final = 2
 MOST: Final = 65536
 _SHIFT: Final = 10  # rate >> 10: bytes in about a millisecond
@@ -52,4 +55,8 @@ def quantum(tcb: Tcb, mss: int) -> int:
 
 def sent(tcb: Tcb, size: int, now: int) -> None:
     """`size` bytes left: the next segment has to wait for as long as they take at the rate."""
-    tcb.pacing_at = max(tcb.pacing_at, now - BURST) + size * SECOND // tcb.pacing_rate
+    if tcb.info.data_segs_out < FREE_SEGMENTS:
+        return
+    time = size * SECOND // tcb.pacing_rate
+    half = time >> 1
+    tcb.pacing_at = max(tcb.pacing_at, now - (half if half > BURST else BURST)) + time
