@@ -217,12 +217,12 @@ class Outward:
                             self.drop(ns, pkt, verdict)
                         return self.settle_neighbours(ns, table, now)
                     neigh = known[pkt.nexthop]
+                    if pkt.flags & CONFIRM:
+                        table.confirm(dev, pkt.nexthop, now)
                     if table.actions:
                         self.settle_neighbours(ns, table, now)
                 else:
                     neigh.used = now
-                if pkt.flags & CONFIRM:
-                    ip.neighbours.confirm(dev, pkt.nexthop, now)
                 ethernet_output(pkt, neigh.header, pkt.ethertype)
         reason = transmit(dev, pkt, now, self.egress, self.work)
         if reason:

@@ -118,6 +118,7 @@ def ack_received(tcb: Tcb, seg: Segment, ack: int, sacks: Sequence[tuple[int, in
     sack_first = sack_last = -1
     if ack > una:
         tcb.snd_una = ack
+        tcb.vouches = True
     if sacks:
         more, dup, low, sack_first, sack_last = _take_sacks(tcb, sent, ack, una, sacks, now)
         marks |= more

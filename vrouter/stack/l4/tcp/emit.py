@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from vrouter.stack.base.addresses import MAX6, V4
 from vrouter.stack.base.counters import Stat
-from vrouter.stack.base.packet import HEADROOM, LOCAL_OUT, PAD, Packet
+from vrouter.stack.base.packet import CONFIRM, HEADROOM, LOCAL_OUT, PAD, Packet
 from vrouter.stack.l4.constants import AUTOFLOWLABEL, IP_PMTUDISC_DONT
 from vrouter.stack.l4.tcp.delack import ack_sent
 from vrouter.stack.l4.tcp.info import Counts
@@ -207,6 +207,9 @@ def _hand_over(tcb: Tcb, pkt: Packet, route: Any, tos: int) -> None:
     settings = sock.settings4 if family == V4 else sock.settings
     pkt.src, pkt.dst, pkt.family, pkt.proto = tcb.local, tcb.peer, family, PROTO
     pkt.flags = LOCAL_OUT
+    if tcb.vouches:
+        tcb.vouches = False
+        pkt.flags = LOCAL_OUT | CONFIRM  # RFC 4861 7.3.1: what was sent by this way has arrived
     pkt.mark = sock.mark
     pkt.sock = sock
     pkt.csum_start, pkt.csum_offset = HEADROOM, CHECKSUM_OFFSET

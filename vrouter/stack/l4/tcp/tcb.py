@@ -225,6 +225,7 @@ class Tcb:
         "undo_marker",
         "undo_retrans",
         "user_timeout",
+        "vouches",
         "wants_room",
         "window_clamp",
         "write_seq",
@@ -338,4 +339,5 @@ class Tcb:
         self.probes = 0  # unanswered, of a zero window or of keep-alive
         self.probe_at = -1  # when the first probe of a zero window left
         self.user_timeout = 0  # ns, 0: none (RFC 5482)
+        self.vouches = False  # what arrived shows that the next hop does; the next packet says so
         self.info: Any = None  # `info.Counts`, made with the first segment
