@@ -267,6 +267,7 @@ def abort(tcb: Tcb, code: int, now: int, reset: bool = True) -> None:
     `reset`, and if it still counts on the connection."""
     state = tcb.state
     if state == CLOSED:
+        receive.drop_all(tcb)
         return
     if reset and (state in _TO_BE_RESET or (state in _LAST and tcb.snd_nxt != tcb.write_seq + (tcb.fin_seq >= 0))):
         output.send_reset(tcb, now)

@@ -10,7 +10,8 @@ the new bytes are taken. The data of a FIN is none, but its number belongs to it
               |<-gap->        <-gap->
 
 A range costs memory beside its bytes, so it is charged `RANGE_COST` more: a peer that sends every other byte does not
-make its window a multiple of the buffer.
+make its window a multiple of the buffer. Small pieces of a range are joined, so that one that grows byte by byte costs
+little more than its bytes, and little time.
 
 Memory goes from the highest range down (`prune`), since those would be waited for longest; what was told with SACK may
 be taken back so (RFC 2018 8), which the sender must bear.
@@ -30,6 +31,8 @@ Chunk: TypeAlias = bytes | bytearray | memoryview
 
 RANGE_COST: Final = 512
 MAX_BLOCKS: Final = 4  # that an option area holds at most
+_SMALL: Final = 512  # bytes of a piece that is joined to its neighbour
+_JOINED: Final = 16384  # bytes that pieces are joined to
 
 _DSACK_OLD: Final = int(Stat.TcpDSACKOldSent)
 _DSACK_OFO: Final = int(Stat.TcpDSACKOfoSent)
@@ -73,7 +76,7 @@ class OutOfOrder:
         if ranges and ranges[-1].end == start and not fin and self.fin < 0:  # the usual case: the next one
             last = ranges[-1]
             last.end = end
-            last.chunks.append(chunk)
+            _append(last.chunks, chunk)
             self.size += end - start
             self._touch(last)
             return end - start, None
@@ -116,16 +119,16 @@ class OutOfOrder:
         at = start
         for one in touched:
             if at < one.start:
-                chunks.append(_part(view, at - start, one.start - start))
+                _append(chunks, _part(view, at - start, one.start - start))
                 added += one.start - at
             both = max(start, one.start), min(end, one.end)
             if both[0] < both[1] and duplicate is None:
                 duplicate = both
-            chunks += one.chunks
+            chunks = _joined(chunks, one.chunks)
             at = max(at, one.end)
         if at < end:
             if at < end - fin:
-                chunks.append(_part(view, at - start, end - fin - start))
+                _append(chunks, _part(view, at - start, end - fin - start))
                 added += end - fin - at
             if fin:
                 self.fin = end - 1
@@ -180,6 +183,38 @@ def _part(view: memoryview, start: int, end: int) -> Chunk:
     return view[start:end] if 2 * (end - start) >= len(view) else bytes(view[start:end])
 
 
+def _append(chunks: list[Chunk], piece: Chunk) -> None:
+    """Add `piece` at the end; a small one to a small one, in the same buffer."""
+    if chunks and len(piece) <= _SMALL:
+        last = chunks[-1]
+        if type(last) is bytearray and len(last) < _JOINED:
+            last += piece
+            return
+        if len(last) <= _SMALL:
+            chunks[-1] = last = bytearray(last)
+            last += piece
+            return
+    chunks.append(piece)
+
+
+def _joined(one: list[Chunk], other: list[Chunk]) -> list[Chunk]:
+    """The pieces of `one` and then those of `other`, in the longer of the lists; where they meet as `_append`."""
+    if not one or not other:
+        return one or other
+    last, first = one[-1], other[0]
+    if len(last) <= _SMALL and len(first) < _JOINED and (len(first) <= _SMALL or type(first) is bytearray):
+        other[0] = bytearray(last) + first
+        del one[-1]
+    elif len(first) <= _SMALL and type(last) is bytearray and len(last) < _JOINED:
+        last += first
+        del other[0]
+    if len(other) > len(one):
+        other[0:0] = one
+        return other
+    one += other
+    return one
+
+
 def sack_blocks(tcb: Tcb, room: int) -> list[tuple[int, int]]:
     """At most `room` blocks for the next ACK, as unbounded numbers: a duplicate to tell first (RFC 2883 4), then the
     ranges that grew last (RFC 2018 4)."""
@@ -193,7 +228,8 @@ def sack_blocks(tcb: Tcb, room: int) -> list[tuple[int, int]]:
         missing = room - len(blocks)
         if missing > 0 and len(ooo.ranges) > len(recent):
             # RFC 2018 4: as many distinct blocks as there is room for.
-            blocks += [(one.start, one.end) for one in ooo.ranges if one not in recent][:missing]
+            lowest = ooo.ranges[: missing + len(recent)]
+            blocks += [(one.start, one.end) for one in lowest if one not in recent][:missing]
     return blocks[:room]
 
 

@@ -242,7 +242,7 @@ def _reset_arrives(tcb: Tcb, seq: int, now: int) -> int:
     SACK; any other within the window is asked about."""
     if seq == tcb.rcv_nxt or _ends_half_closed(tcb, seq):
         return _believe_reset(tcb, now)
-    if tcb.ooo is not None and tcb.sack_ok and seq == max(one.end for one in tcb.ooo.recent):
+    if tcb.ooo is not None and tcb.sack_ok and seq == max((one.end for one in tcb.ooo.recent), default=-1):
         return _believe_reset(tcb, now)
     lifecycle.challenge_ack(tcb, now)
     return _RESET

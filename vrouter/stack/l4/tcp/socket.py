@@ -160,8 +160,7 @@ class TcpSocket(Stream):
         """Linux's tcp_disconnect: what bind(2) gave stays."""
         if self.listening:
             self._stop_listening(now)
-        elif self.state != CLOSED:
-            assert self.tcb is not None
+        elif self.tcb is not None:
             lifecycle.abort(self.tcb, errno.ECONNRESET, now)
         self.tcb = None
         self.phase = UNCONNECTED
@@ -302,7 +301,7 @@ class TcpSocket(Stream):
     def _end(self, now: int) -> None:
         if self.listening:
             self._stop_listening(now)
-        elif self.tcb is not None and self.tcb.state != CLOSED:
+        elif self.tcb is not None:
             if self.ns.closing:
                 lifecycle.abort(self.tcb, 0, now)
             else:

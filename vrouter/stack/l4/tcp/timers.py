@@ -23,7 +23,10 @@ RESOURCE_INTERVAL: Final = SECOND // 2  # until what could not be sent here is t
 def arm_rexmit(tcb: Tcb, kind: int, deadline: int) -> None:
     """Make the retransmission timer due for `kind` (REXMIT_*) at `deadline` (ns), whatever it stood for."""
     if kind == REXMIT_RTO and tcb.user_timeout and tcb.retransmits:
-        deadline = min(deadline, tcb.retrans_at + tcb.user_timeout)
+        # Past it the connection lives on only because the peer answers with a closed window: no more hurry.
+        limit = tcb.retrans_at + tcb.user_timeout
+        if tcb.ns.stack.now < limit < deadline:
+            deadline = limit
     tcb.rexmit_kind = kind
     tcb.rexmit_at = deadline
     timer = tcb.rexmit

@@ -1,0 +1,84 @@
+"""What attackers and unlucky peers may do to TCP: each test holds a promise that once was broken."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from tests.path.tcp.bare import Bare
+from vrouter.stack.l4 import constants as c
+from vrouter.stack.l4.tcp.reorder import OutOfOrder
+from vrouter.stack.wire.tcp import ACK, RST
+
+MSS_AND_SACK = bytes((2, 4, 5, 0xB4, 4, 2, 1, 1))
+
+
+def test_a_reset_after_the_latest_ranges_were_filled() -> None:
+    """RFC 5961 3.2: a reset inside the window is answered with a challenge ACK, also when all ranges that grew last
+    have been filled and older ones are left."""
+    world = Bare()
+    world.listener()
+    ack = world.handshake(options=MSS_AND_SACK) + 1
+    for start in [*range(20001, 22401, 200), *range(2001, 3601, 200)]:
+        world.send(ACK, seq=start, ack=ack, data=bytes(100))
+    world.send(ACK, seq=1001, ack=ack, data=bytes(3000))
+    (tcb,) = world.ns.tcp.connections.values()
+    assert (len(tcb.ooo.ranges), len(tcb.ooo.recent)) == (12, 0)
+    world.sent()
+    world.send(RST, seq=9000)
+    (answer,) = world.sent()
+    assert (answer.flags, answer.ack) == (ACK, 4001)
+
+
+def test_what_nobody_read_of_a_connection_that_was_reset_is_given_back() -> None:
+    """tcp(7) tcp_mem: memory is counted until the data go, which is when the socket is closed; whether the program has
+    the connection, or it waits in its listener's queue."""
+    world = Bare()
+    listener = world.listener()
+    memory = world.ns.tcp_state
+    for sport in (40000, 40001):
+        ack = world.handshake(sport) + 1
+        world.send(ACK, sport=sport, seq=1001, ack=ack, data=bytes(1000))
+    child, _ = listener.accept(now=world.now)
+    for sport in (40000, 40001):
+        world.send(RST, sport=sport, seq=2001)
+    assert memory.memory == 2000
+    child.close(now=world.now)
+    assert memory.memory == 1000
+    listener.close(now=world.now)
+    assert memory.memory == 0
+
+
+def test_a_user_timeout_behind_a_window_that_the_peer_took_back() -> None:
+    """RFC 5482, RFC 9293 3.8.6: a peer that answers with a closed window keeps the connection, also beyond the user
+    timeout; what it took back is tried at the pace of RFC 6298 5.5, and not in a loop."""
+    world = Bare()
+    listener = world.listener()
+    ack = world.handshake() + 1
+    sock, _ = listener.accept(now=world.now)
+    sock.setsockopt(c.SOL_TCP, c.TCP_USER_TIMEOUT, 2000, now=world.now)
+    sock.send(bytes(1000), now=world.now)
+    world.sent()
+    times = []
+    for _ in range(120):
+        world.send(ACK, seq=1001, ack=ack, window=0)
+        world.run(0.1)
+        times += [world.now] * len(world.sent())
+    assert sock.state_name == "ESTAB"
+    assert 4 <= len(times) <= 7
+
+
+def test_tiny_pieces_beyond_a_gap_cost_what_they_carry() -> None:
+    """RFC 9293 3.10.7.4 lets data beyond a gap be kept; ten thousand segments of two bytes, from either end of a range
+    on, take no more memory than they are charged with, and a range of them no more pieces than a few."""
+    for order in (range(100_000, 120_000, 2), range(120_000, 100_000, -2)):
+        ooo = OutOfOrder()
+        tracemalloc.start()
+        for start in order:
+            ooo.insert(start, start + 2, start.to_bytes(3, "big")[1:], False)
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        (one,) = ooo.ranges
+        assert used < 2 * ooo.charged
+        assert len(one.chunks) <= 3
+        expected = b"".join(start.to_bytes(3, "big")[1:] for start in sorted(order))
+        assert b"".join(one.chunks) == expected
