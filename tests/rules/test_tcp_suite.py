@@ -16,8 +16,8 @@ from tests.rules.tree import ROOT, parsed
 SUITE = ROOT / "tests" / "path" / "tcp"
 LEAST = 250
 
-# What a promise rests on: an RFC, a manual page, a setting, a socket option, or the Linux that it is to be like.
-SOURCE = re.compile(r"RFC \d{3,4}|\w\(\d\)|``(?:net\.|tcp_)|Linux|\b(?:TCP|SO|IP|IPV6|MSG|SHUT|SOCK)_[A-Z]")
+# What a promise rests on: an RFC, a manual page, a setting, the API, an option, or the Linux that it is to be like.
+SOURCE = re.compile(r"RFC \d{3,4}|\w\(\d\)|``(?:net\.|tcp_|[A-Z]+ /)|Linux|\b(?:TCP|SO|IP|IPV6|MSG|SHUT|SOCK)_[A-Z]")
 # The same, or the place in the RFC that stands above: a section, a step of 3.10.7.4, a number of RFC 9293's appendix B.
 CLAUSE = re.compile(
     SOURCE.pattern + r"|\b\d\.\d+|\b(?:MUST|SHLD|MAY|REC)-\d|^[123]\):"
