@@ -252,6 +252,7 @@ def test_both_sides_in_one_namespace():
     assert bare.drops() == {}
 
 
+KEY = "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"
 RAW_KEY = b"\xa1" * 4 + b"\xb2" * 4 + b"\xc3" * 4 + b"\xd4" * 4
 
 
@@ -295,17 +296,22 @@ CLIENT = """
 
 def test_without_a_cookie_and_an_mss_the_syn_is_filled():
     """4.1.3: who knows nothing of the peer's MSS takes his own, less the room of all options."""
-    script = CLIENT + """
+    script = (
+        CLIENT
+        + """
 +0 connect(3, ..., ...) = 0
 +0 write(3, ..., 5000) = 1420
 +0 > S 0:1420(1420) <mss 1460,nop,nop,sackOK,nop,wscale 7>
 """
+    )
     assert play(script, tcp_fastopen=5, tcp_timestamps=0) == ""
 
 
 def test_a_connection_that_waits_for_data_is_writable():
     """TCP_FASTOPEN_CONNECT: connect(2) has not sent a SYN, and whoever polls is told to write, once on an edge."""
-    script = CLIENT + """
+    script = (
+        CLIENT
+        + """
 +0 epoll_create(1) = 5
 +0 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLOUT|EPOLLET, fd=3}) = 0
 +0 connect(3, ..., ...) = 0
@@ -315,6 +321,7 @@ def test_a_connection_that_waits_for_data_is_writable():
 +0 > S 0:100(100) <...>
 +0 poll([{fd=3, events=POLLIN|POLLOUT, revents=0}], 1, 0) = 0
 """
+    )
     assert play(script, tcp_fastopen=5) == ""
 
 
@@ -341,3 +348,78 @@ def test_no_address_is_no_address():
     sock = bare.ns.socket(c.AF_INET, c.SOCK_STREAM, 0)
     with pytest.raises(OSError, match="Operation not supported"):
         sock.sendto(b"data", c.MSG_FASTOPEN, None, now=bare.now)
+
+
+EARLY = """
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_TCP, TCP_FASTOPEN, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:10(10) win 10000 <mss 1000,sackOK,nop,nop,FO TFO_COOKIE>
++0 > S. 0:0(0) ack 11 <...>
+"""
+
+
+def test_the_syn_takes_nothing_of_the_first_window():
+    """4.2.2, RFC 6928: before the handshake is over ten whole segments may leave, all that the SYN's window says."""
+    script = (
+        EARLY
+        + """
++0 accept(3, ..., ...) = 4
++.01 write(4, ..., 15000) = 15000
++0 > P. 1:5001(5000) ack 11
++0 > P. 5001:10001(5000) ack 11
++.01 < . 11:11(0) ack 1 win 10000
++.001 < . 11:11(0) ack 2001 win 10000
++0 > P. 10001:12001(2000) ack 11
+"""
+    )
+    assert play(script, tcp_fastopen=3, tcp_fastopen_key=KEY) == ""
+
+
+def test_the_ack_that_ends_the_handshake_tells_of_losses():
+    """RFC 8985 6.2: a SACK of early data that comes with the ACK of the SYN makes lost what was sent before; how long
+    ago the SYN left says nothing of that."""
+    script = (
+        EARLY
+        + """
++0 accept(3, ..., ...) = 4
++.01 write(4, ..., 10000) = 10000
++0 > P. 1:10001(10000) ack 11
++0 < . 11:11(0) ack 1 win 10000 <sack 2001:5001,nop,nop>
++0 > P. 1:2001(2000) ack 11
++0 %{ assert tcpi_ca_state == TCP_CA_Recovery, tcpi_ca_state }%
+"""
+    )
+    assert play(script, tcp_fastopen=3, tcp_fastopen_key=KEY) == ""
+
+
+def test_an_icmp_error_ends_what_nobody_has_accepted():
+    """Linux's tcp_v4_err: of an early connection in the queue the data can be read, and then the error."""
+    script = (
+        EARLY
+        + """
++.1 < icmp unreachable host_unreachable [0:0(0)]
++0 accept(3, ..., ...) = 4
++0 read(4, ..., 100) = 10
++0 read(4, ..., 100) = -1 EHOSTUNREACH (No route to host)
++0 write(4, ..., 100) = -1 EPIPE (Broken pipe)
++.1 < . 11:11(0) ack 1 win 10000
++0 > R 1:1(0)
+"""
+    )
+    assert play(script, tcp_fastopen=3, tcp_fastopen_key=KEY) == ""
+
+
+def test_an_icmp_error_is_only_noted_of_an_accepted_one():
+    """RFC 9293 3.9.2.2: once it is accepted an early connection is like any other, and the error is soft."""
+    script = (
+        EARLY
+        + """
++0 accept(3, ..., ...) = 4
++.1 < icmp unreachable host_unreachable [0:0(0)]
++0 write(4, ..., 100) = 100
++0 > P. 1:101(100) ack 11
+"""
+    )
+    assert play(script, tcp_fastopen=3, tcp_fastopen_key=KEY) == ""

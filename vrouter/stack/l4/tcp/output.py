@@ -163,8 +163,9 @@ def _send_new(tcb: Tcb, nonagle: int, now: int) -> bool:
     mss = segment_size(tcb)
     edge = tcb.snd_una + tcb.snd_wnd
     room = recovery.room(tcb, now)
-    if room < 0:
-        room = 0
+    if tcb.state == SYN_RECEIVED:
+        edge += 1  # the SYN takes a number, but no room
+        room += 1
     most = SUPERFRAME[tcb.family] // mss * mss or mss
     paced = tcb.pacing_rate
     if end - start > 2 * mss:

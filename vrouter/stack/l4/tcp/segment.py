@@ -323,10 +323,12 @@ def _handshake_done(tcb: Tcb, seg: Segment, seq: int, ack: int, sacks: tuple[tup
     tcb.snd_wl1 = seq
     tcb.snd_wl2 = ack
     tcb.last_rcv_at = now
-    ack_received(tcb, seg, ack, sacks, now)
+    ack_received(tcb, seg, ack, (), now)
     if tcb.state == SYN_RECEIVED:
         transitions.move(tcb, transitions.ACK_OF_SYN)
         lifecycle.established(tcb, now)
+        if sacks:  # of Fast Open's early data, about which the SYN's time says nothing
+            ack_received(tcb, seg, ack, sacks, now)
 
 
 def _process(tcb: Tcb, seg: Segment, seq: int, end: int, now: int) -> int:
