@@ -5,9 +5,11 @@ from __future__ import annotations
 import tracemalloc
 
 from tests.path.tcp.bare import Bare
+from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.tcp.reorder import OutOfOrder
-from vrouter.stack.wire.tcp import ACK, RST
+from vrouter.stack.wire.tcp import ACK, RST, SYN
+from vrouter.testing.packetdrill.world import _MAC, _PEER
 
 MSS_AND_SACK = bytes((2, 4, 5, 0xB4, 4, 2, 1, 1))
 
@@ -82,3 +84,20 @@ def test_tiny_pieces_beyond_a_gap_cost_what_they_carry() -> None:
         assert len(one.chunks) <= 3
         expected = b"".join(start.to_bytes(3, "big")[1:] for start in sorted(order))
         assert b"".join(one.chunks) == expected
+
+
+def test_a_syn_by_another_device_does_not_take_the_place_of_a_connection() -> None:
+    """SO_BINDTODEVICE: what comes by another device is not for the connection, and does not end it either."""
+    world = Bare()
+    other = world.ns.add_device("other", mac=_MAC, mtu=1500, now=world.now)
+    world.ns.add_address("other", "10.9.9.1/24", now=world.now)
+    for name in ("all", "tun0", "other"):
+        world.ns.sysctl[f"net.ipv4.conf.{name}.rp_filter"] = 0
+    bound = world.listener(SO_BINDTODEVICE=b"tun0", SO_REUSEPORT=1)
+    world.listener(SO_REUSEPORT=1)
+    ack = world.handshake() + 1
+    sock, _ = bound.accept(now=world.now)
+    world.stack.receive(other, _MAC + _PEER + b"\x08\x00" + world.packet(SYN, seq=77), world.now)
+    assert other.drops[DropReason.NO_SOCKET] == 1
+    world.send(ACK, seq=1001, ack=ack, data=b"hello")
+    assert sock.recv(10, now=world.now) == b"hello"

@@ -60,6 +60,7 @@ def tcp_input(ns: Netns, pkt: Packet, now: int) -> int:
         device = entry.sock.device
         if device is None or came_by(ns, pkt) is device:
             return segment_arrives(entry, seg, now)
+        return _NO_SOCKET  # no other connection may stand between the same ends, so nobody is asked
     elif entry is not None:
         if isinstance(entry, Request):
             return request_arrives(entry, seg, now)

@@ -137,11 +137,14 @@ def due(tcp: TcpState, now: int) -> Netns:
     """Those whose time has come go; the timer waits for the next one."""
     following = -1
     for queue in list(tcp.time_wait.values()):
-        for rest in list(queue):
+        over: list[TimeWait] = []
+        for rest in queue:
             if rest.ends_at > now:
                 if following < 0 or rest.ends_at < following:
                     following = rest.ends_at
                 break
+            over.append(rest)
+        for rest in over:
             forget(rest)
             tcp.ns.stats[_TIMED_OUT] += 1
     if following >= 0:
