@@ -3,7 +3,8 @@
 Expects: a `Driver` that is not closed, and the stack's namespace.
 Sets:    ``Socket.user``, whose ``ready`` the driver calls when the socket became readable or has an error.
 
-Both families have one body; what their options and messages are called is in `_OPTIONS`.
+Both families have one body; what their options and messages are called is in `OPTIONS`. What `traceroute` needs as well
+is public here: the names of the options, and what an error queue tells.
 
 Read first: ping(8), icmp(7) of Linux.
 """
@@ -43,7 +44,7 @@ _PATTERN: Final = bytes(range(256)) * 256
 _SECOND: Final = 1_000_000_000
 
 
-class _Options(NamedTuple):
+class Options(NamedTuple):
     """What the options of a ping socket are called at its family's level."""
 
     socket: tuple[int, int]  # socket(2)'s family and protocol
@@ -57,8 +58,8 @@ class _Options(NamedTuple):
     overhead: int  # bytes of headers before the data
 
 
-_OPTIONS: Final = {
-    V4: _Options(
+OPTIONS: Final = {
+    V4: Options(
         (c.AF_INET, c.IPPROTO_ICMP),
         c.SOL_IP,
         c.IP_RECVERR,
@@ -69,7 +70,7 @@ _OPTIONS: Final = {
         8,
         28,
     ),
-    V6: _Options(
+    V6: Options(
         (c.AF_INET6, c.IPPROTO_ICMPV6),
         c.SOL_IPV6,
         c.IPV6_RECVERR,
@@ -83,6 +84,43 @@ _OPTIONS: Final = {
 }
 
 
+class Report(NamedTuple):
+    """What an entry of an error queue tells: errno, SO_EE_ORIGIN, ICMP's type and code, the MTU, and who said it ("":
+    nobody but this host)."""
+
+    code: int
+    origin: int
+    type: int
+    icmp_code: int
+    info: int
+    offender: str
+
+
+def reported(sock: Socket, names: Options, messages: list[tuple[int, int, bytes]]) -> Report | None:
+    """The report among the control messages of MSG_ERRQUEUE; None when there is none."""
+    for level, kind, value in messages:
+        if (level, kind) == (names.level, names.recverr):
+            code, origin, type_, icmp_code, _, info, _ = EXTENDED_ERR.unpack_from(value)
+            offender = ""
+            if origin == c.SO_EE_ORIGIN_ICMP:
+                raw = SOCKADDR_IN.unpack_from(value, EXTENDED_ERR.size)[2]
+                offender = format_address(int.from_bytes(raw, "big"))
+            elif origin == c.SO_EE_ORIGIN_ICMP6:
+                *_, raw, scope_id = SOCKADDR_IN6.unpack_from(value, EXTENDED_ERR.size)
+                offender = host_text(sock, (format_address(int.from_bytes(raw, "big"), V6), 0, 0, scope_id))
+            return Report(code, origin, type_, icmp_code, info, offender)
+    return None
+
+
+def host_text(sock: Socket, name: Name) -> str:
+    """The address of a socket address with its zone, as ping(8) writes it."""
+    host, scope_id = name[0], name[3] if len(name) == 4 else 0
+    if not scope_id:
+        return host
+    devices = sock.ns.devices.values()
+    return f"{host}%{next((dev.name for dev in devices if dev.ifindex == scope_id), scope_id)}"
+
+
 class _Pinger:
     """One run of ping: its socket, what is under way, and what came back."""
 
@@ -91,7 +129,7 @@ class _Pinger:
     def __init__(self, driver: Driver, sock: Socket, family: int, size: int) -> None:
         self.driver = driver
         self.sock = sock
-        self._options = _OPTIONS[family]
+        self._options = OPTIONS[family]
         self.payload = _PATTERN[:size]
         self.sent_at: dict[int, int] = {}  # sequence number -> when, of what has no answer yet
         self.replies: list[dict[str, Any]] = []
@@ -131,30 +169,14 @@ class _Pinger:
                 "time_ns": now - sent,
                 "ttl": ttl,
                 "bytes": len(data),
-                "from": self._text(origin[0], origin[3] if len(origin) == 4 else 0),
+                "from": host_text(self.sock, origin),
             }
         )
 
     def _error(self, data: bytes, messages: list[tuple[int, int, bytes]]) -> None:
-        names = self._options
-        for level, kind, value in messages:
-            if (level, kind) == (names.level, names.recverr) and len(data) >= _ECHO_HEADER:
-                code, icmp_origin = EXTENDED_ERR.unpack_from(value)[:2]
-                offender = ""
-                if icmp_origin == c.SO_EE_ORIGIN_ICMP:
-                    raw = SOCKADDR_IN.unpack_from(value, EXTENDED_ERR.size)[2]
-                    offender = format_address(int.from_bytes(raw, "big"))
-                elif icmp_origin == c.SO_EE_ORIGIN_ICMP6:
-                    *_, raw, scope_id = SOCKADDR_IN6.unpack_from(value, EXTENDED_ERR.size)
-                    offender = self._text(format_address(int.from_bytes(raw, "big"), V6), scope_id)
-                self.failed(int.from_bytes(data[6:8], "big"), code, offender)
-
-    def _text(self, host: str, scope_id: int) -> str:
-        """An address with its zone, as ping(8) writes it."""
-        if not scope_id:
-            return host
-        devices = self.sock.ns.devices.values()
-        return f"{host}%{next((dev.name for dev in devices if dev.ifindex == scope_id), scope_id)}"
+        report = reported(self.sock, self._options, messages)
+        if report is not None and len(data) >= _ECHO_HEADER:
+            self.failed(int.from_bytes(data[6:8], "big"), report.code, report.offender)
 
     def give_up(self, before: int) -> None:
         """No reply will come to what was sent until then; the oldest stand first."""
@@ -227,17 +249,17 @@ async def ping_results(
     Sequence numbers begin with 1. OSError when there is no route at the start, ValueError for what is no address. A
     link-local address has its zone: ``fe80::1%lan``.
     """
-    family = _family(dst, src)
-    most = MAX_DATAGRAM - _OPTIONS[family].overhead
+    family = family_of(dst, src)
+    most = MAX_DATAGRAM - OPTIONS[family].overhead
     if not 0 <= size <= most:
         raise ValueError(f"size must be 0 to {most} bytes, not {size}")
     if count is not None and count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
-    domain, proto = _OPTIONS[family].socket
+    domain, proto = OPTIONS[family].socket
     sock = ns.socket(domain, c.SOCK_DGRAM, proto)
     try:
         now = driver.clock()
-        _prepare(sock, _OPTIONS[family], ttl, dont_fragment)
+        _prepare(sock, OPTIONS[family], ttl, dont_fragment)
         if src is not None:
             sock.bind((src, 0), now=now)
         sock.connect((dst, 0), now=now)
@@ -268,13 +290,14 @@ async def ping_results(
         driver.call(sock.close)
 
 
-def _family(dst: str, src: str | None) -> int:
-    """The family of a ping. OSError EINVAL, as a socket's but with words; ValueError for a source of the other one."""
+def family_of(dst: str, src: str | None) -> int:
+    """The family of what is sent to `dst`. OSError EINVAL, as a socket's but with words; ValueError for a source of the
+    other one."""
     family, target, zone = parse_address_zone(dst)
     if family == V6:
         inner = mapped_ipv4(target)
         if inner is not None:
-            text = f"{dst} is an IPv4 address within IPv6: ping {format_address(inner)}"
+            text = f"{dst} is an IPv4 address within IPv6: {format_address(inner)}"
             raise OSError(errno.EINVAL, text)
         if scope6(target) <= SCOPE_LINK and not zone and target != LOOPBACK6:
             text = f"{dst} is not the same on every link, and needs its device: {dst}%DEV"
@@ -284,7 +307,7 @@ def _family(dst: str, src: str | None) -> int:
     return family
 
 
-def _prepare(sock: Socket, names: _Options, ttl: int | None, dont_fragment: bool) -> None:
+def _prepare(sock: Socket, names: Options, ttl: int | None, dont_fragment: bool) -> None:
     for option, value in (
         (names.recverr, 1),
         (names.recvttl, 1),

@@ -162,7 +162,7 @@ async def test_a_slow_reader_of_a_capture_loses_frames_and_is_told() -> None:
         capture.capture.limit = 1000
         blocks = capture.blocks(None)
         await anext(blocks)  # it has begun; nobody reads on
-        with router["red"].socket() as sock:
+        with router["red"].socket(type=2) as sock:
             for _ in range(10):
                 sock.sendto(bytes(400), ("10.0.0.2", 9))
         data = await anext(blocks)

@@ -38,7 +38,7 @@ def ping(arguments: Arguments) -> int:
         print(f"PING {body['dst']} from {ns}: {body['size']} bytes of data", flush=True)
         series = _Series(body["dst"])
         try:
-            for line in _lines(answer.pieces()):
+            for line in lines_of(answer.pieces()):
                 series.add(decoded(line))
         finally:
             series.summary()
@@ -61,12 +61,11 @@ def request(arguments: Arguments) -> dict[str, Any]:
         source = options["source"]
         if ":" in source or source[:1].isdigit():
             body["src"] = source
-        elif body["dst"].lower().startswith(_OF_A_LINK) and "%" not in body["dst"]:
+        elif is_of_a_link(body["dst"]):
             body["dst"] += f"%{source}"
         else:
             raise usage(f"-I is a source address, or the device of a link-local destination; not {source!r}")
-    if body["dst"].lower().startswith(_OF_A_LINK) and "%" not in body["dst"]:
-        raise usage(f"{body['dst']} is link-local, and needs its device: {body['dst']}%DEV, or -I DEV")
+    body["dst"] = with_device(body["dst"], None, "-I")
     if "mtu" in options:
         if options["mtu"] not in ("do", "dont"):
             raise usage(f"-M is do or dont, not {options['mtu']!r}")
@@ -74,7 +73,22 @@ def request(arguments: Arguments) -> dict[str, Any]:
     return body
 
 
-def _lines(pieces: Any) -> Any:
+def is_of_a_link(dst: str) -> bool:
+    """Whether an address needs its device, and has none."""
+    return dst.lower().startswith(_OF_A_LINK) and "%" not in dst
+
+
+def with_device(dst: str, dev: str | None, option: str) -> str:
+    """`dst`, with the device that `option` named where it needs one. Failure without."""
+    if not is_of_a_link(dst):
+        return dst
+    if dev is None:
+        raise usage(f"{dst} is link-local, and needs its device: {dst}%DEV, or {option} DEV")
+    return f"{dst}%{dev}"
+
+
+def lines_of(pieces: Any) -> Any:
+    """The lines that come in pieces."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")

@@ -53,6 +53,10 @@ _RA = """\
 Keys are the configuration's: prefixes P,P (without: the device's own), lifetime, preference low|medium|high,
 managed, other, hop_limit, mtu, reachable, retrans, rdnss A,A, rdnss_lifetime, dnssl N,N, routes P,P, pref64 P,
 min_interval, max_interval. `set` says all of it: what is left out has its default."""
+_TRACEROUTE = """\
+Hops are shown by their addresses, * is no answer. Behind the time stands what ends the way: !H host, !N network,
+!P protocol unreachable, !X prohibited, !F-MTU too large. F=MTU is a size that was learnt. Status 1 when the host was
+not reached."""
 _PACKETDRILL = """\
 Needs no router and no privilege. A line for each script: passed, failed with the line and what was sent instead,
 or "linux only" with what it asks for that is not here: commands other than settings, calls and options of Linux
@@ -88,6 +92,26 @@ VERBS: Final[dict[str, Verb]] = {
             Option(("-I",), "source", "ADDRESS|DEV", "source address; for a link-local destination, the device"),
             Option(("-M",), "mtu", "do|dont", "do: must not be fragmented"),
         ),
+    ),
+    "traceroute": Verb(
+        ("traceroute [-4|-6] [-I|-T|-U] [-f 1] [-m 30] [-q 3] [-w 5] [-p PORT] [-s SRC] [-i DEV] [--mtu] DEST",),
+        "who answers on the way to a host, an address or a name for the namespace's resolver",
+        "traceroute:traceroute",
+        (
+            *FAMILY,
+            Option(("-I", "--icmp"), "icmp", "", "by echo requests"),
+            Option(("-T", "--tcp"), "tcp", "", "by SYNs, to port 80"),
+            Option(("-U", "--udp"), "udp", "", "by datagrams to ports from 33434 on (this is the default)"),
+            Option(("-f",), "first", "HOP", "the first hop (1)"),
+            Option(("-m",), "hops", "HOPS", "the last one (30)"),
+            Option(("-q",), "probes", "COUNT", "probes for each hop (3)"),
+            Option(("-w",), "timeout", "SECONDS", "to wait for each answer (5)"),
+            Option(("-p",), "port", "PORT", "TCP's port, or the first of UDP's"),
+            Option(("-s",), "source", "ADDRESS", "source address"),
+            Option(("-i",), "device", "DEV", "by this device; a link-local destination's"),
+            Option(("--mtu",), "mtu", "", "find the path's MTU: probes as large as it takes"),
+        ),
+        _TRACEROUTE,
     ),
     "capture": Verb(
         ("capture DEV|any [-w FILE] [-c COUNT] [FILTER]",),
@@ -219,14 +243,18 @@ VERBS: Final[dict[str, Verb]] = {
         (Option(("-a", "--all"), "all", "", "all of them, or those that a regular expression fits"),),
     ),
     "packetdrill": Verb(
-        ("packetdrill [-4|-6|--mapped] [--linux] [--cookie HEX] FILE|FOLDER…",),
+        ("packetdrill [-4|-6|--mapped] [--linux] [--mtu BYTES] [--cookie HEX] [--define NAME=VALUE,…] FILE|FOLDER…",),
         "run scripts in packetdrill's language against a namespace, in virtual time",
         "packetdrill:packetdrill",
         (
             *FAMILY,
             Option(("--mapped",), "mapped", "", "IPv4 by IPv6 sockets"),
             Option(("--linux",), "linux", "", "with Linux's limits in place of a namespace's"),
-            Option(("--cookie",), "cookie", "HEX", "what TFO_COOKIE stands for in a script"),
+            Option(("--mtu",), "mtu", "BYTES", "of the device; 1500, and 1520 for IPv6"),
+            Option(
+                ("--cookie",), "cookie", "HEX", "what TFO_COOKIE stands for; else the cookie of the namespace's key"
+            ),
+            Option(("--define",), "define", "NAME=VALUE,…", "names of a script, and what stands in their place"),
         ),
         _PACKETDRILL,
     ),

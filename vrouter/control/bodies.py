@@ -284,6 +284,24 @@ class Ping(Body):
     dont_fragment: bool = False
 
 
+class Traceroute(Body):
+    """Trace the way to `dst`, an address or a name for the namespace's resolver (of `family`): `probes` for each hop,
+    `timeout_ns` for each of them. `port` is TCP's (80), or the first of UDP's (33434). With `find_mtu` they are as
+    large as the path takes."""
+
+    dst: Word
+    method: Literal["udp", "icmp", "tcp"] = "udp"
+    family: Literal[4, 6] | None = None
+    first_hop: Annotated[int, Meta(ge=1, le=255)] = 1
+    max_hops: Annotated[int, Meta(ge=1, le=255)] = 30
+    probes: Annotated[int, Meta(ge=1, le=10)] = 3
+    timeout_ns: Annotated[int, Meta(ge=1_000_000, le=3600 * 10**9)] = 5_000_000_000
+    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    src: Word | None = None
+    device: Word | None = None
+    find_mtu: bool = False
+
+
 def given(body: Struct) -> dict[str, Any]:
     """The keys of a body that it was given, under their names in Python."""
     return {name: value for name, value in structs.asdict(body).items() if value is not UNSET}

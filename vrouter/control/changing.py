@@ -1,17 +1,22 @@
-"""Endpoints that change namespaces and settings, and ping. Each answers with the record of what it made or changed."""
+"""Endpoints that change namespaces and settings, ping and traceroute. Each answers with the record of what it made or
+changed."""
 
 from __future__ import annotations
 
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter import records
 from vrouter.control.connection import Response
 from vrouter.control.endpoint import LINES
 from vrouter.control.errors import Refused
-from vrouter.control.streaming import ping_lines, ping_summary
+from vrouter.control.streaming import PingSeries, Series, series_lines, series_summary
 from vrouter.stack import sysctl
+from vrouter.traceroute import TraceSeries
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from vrouter.appliance import Router
     from vrouter.control.call import Call
     from vrouter.netns import Netns
@@ -76,7 +81,7 @@ async def kill_sockets(router: Router, call: Call) -> None:
     netns_of(router, call).kill_sockets(call.query["local"], call.query["peer"], proto=call.query["proto"])
 
 
-# -- ping -------------------------------------------------------------------------------------------------------------
+# -- ping and traceroute ----------------------------------------------------------------------------------------------
 
 
 async def ping(router: Router, call: Call) -> Response:
@@ -95,8 +100,34 @@ async def ping(router: Router, call: Call) -> Response:
         src=body.src,
         dont_fragment=body.dont_fragment,
     )
+    return await _series(call, replies, PingSeries(), "replies")
+
+
+async def traceroute(router: Router, call: Call) -> Response:
+    """The way to a host at once, or with ``Accept: application/x-ndjson`` a line for each probe before the summary."""
+    ns, body = netns_of(router, call), call.body
+    try:
+        dst = await ns.address_of(body.dst, body.family or 0)
+    except gaierror as error:
+        raise Refused(404, "ENOENT", f"{body.dst}: {error.strerror}") from error
+    probes = ns.traceroute_results(
+        dst,
+        method=body.method,
+        first_hop=body.first_hop,
+        max_hops=body.max_hops,
+        probes=body.probes,
+        timeout=body.timeout_ns / _SECOND,
+        port=body.port,
+        src=body.src,
+        device=body.device,
+        find_mtu=body.find_mtu,
+    )
+    return await _series(call, probes, TraceSeries(dst), "probes")
+
+
+async def _series(call: Call, records: AsyncIterator[dict[str, Any]], series: Series, name: str) -> Response:
     # What cannot be sent at all is refused before the answer begins. Both ways are streams: a client that goes ends it.
-    first = await anext(replies)
+    first = await anext(records)
     if LINES in call.headers.get("accept", ""):
-        return Response(media=LINES, stream=ping_lines(first, replies))
-    return Response(stream=ping_summary(first, replies))
+        return Response(media=LINES, stream=series_lines(first, records, series))
+    return Response(stream=series_summary(first, records, series, name))

@@ -135,6 +135,14 @@ _NAMESPACES: Final = (
         schema.PingResult,
         bodies.Ping,
     ),
+    Endpoint(
+        "POST",
+        f"{_NS}/traceroute",
+        changing.traceroute,
+        f"Trace a way. With `Accept: {LINES}` each probe comes as a line when it is decided, the summary last.",
+        schema.TraceResult,
+        bodies.Traceroute,
+    ),
 )
 
 _SOCKETS: Final = (

@@ -445,6 +445,30 @@ class PingResult(Struct):
     replies: list[PingReply]
 
 
+class TraceProbe(Struct, kw_only=True):
+    """Who answered a probe, or `address` null when nobody did. `error` (the errno's name), `message` and `mark` (as
+    traceroute(8) writes it) tell of an answer that is neither the target's nor of a hop on the way."""
+
+    hop: int
+    probe: int
+    address: str | None
+    reached: bool
+    rtt_ns: int | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    mark: str | UnsetType = UNSET
+    mtu: int | UnsetType = UNSET
+
+
+class TraceResult(Struct):
+    """The way to `dst`; `mtu` is what the path takes, null when nothing was learnt of it."""
+
+    dst: str
+    reached: bool
+    mtu: int | None
+    probes: list[TraceProbe]
+
+
 class RouteAnswer(RouteRecord, kw_only=True):
     """The route that a packet takes, and its source address; for a crossing, whether it is let in there. `expires_ns`
     is how long what ICMP said of the path (`mtu`, `via`) is believed, null when it said nothing."""

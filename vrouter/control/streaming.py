@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
@@ -194,33 +194,46 @@ class PingSeries:
         }
 
 
-async def _ping_records(
-    first: dict[str, Any], others: AsyncIterator[dict[str, Any]], series: PingSeries
+class Series(Protocol):
+    """What is counted as records come."""
+
+    def add(self, record: dict[str, Any], /) -> None:
+        """One more."""
+
+    def totals(self) -> dict[str, Any]:
+        """The summary."""
+
+
+async def _counted(
+    first: dict[str, Any], others: AsyncIterator[dict[str, Any]], series: Series
 ) -> AsyncGenerator[dict[str, Any], None]:
     async with contextlib.aclosing(cast("AsyncGenerator[dict[str, Any], None]", others)):
         series.add(first)
         yield first
-        async for reply in others:
-            series.add(reply)
-            yield reply
+        async for record in others:
+            series.add(record)
+            yield record
 
 
-async def ping_lines(first: dict[str, Any], others: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
-    """One line of JSON per reply as it comes; at the end, the summary without the replies."""
-    series = PingSeries()
-    async with contextlib.aclosing(_ping_records(first, others, series)) as replies:
-        async for reply in replies:
-            yield msgspec.json.encode(reply) + b"\n"
+async def series_lines(
+    first: dict[str, Any], others: AsyncIterator[dict[str, Any]], series: Series
+) -> AsyncGenerator[bytes, None]:
+    """One line of JSON per record as it comes; at the end, the summary without the records."""
+    async with contextlib.aclosing(_counted(first, others, series)) as records:
+        async for record in records:
+            yield msgspec.json.encode(record) + b"\n"
     yield msgspec.json.encode(series.totals()) + b"\n"
 
 
-async def ping_summary(first: dict[str, Any], others: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
-    """The summary with all replies, in one piece at the end."""
-    series, found = PingSeries(), []
-    async with contextlib.aclosing(_ping_records(first, others, series)) as replies:
-        async for reply in replies:
-            found.append(reply)
-    yield msgspec.json.encode(series.totals() | {"replies": found})
+async def series_summary(
+    first: dict[str, Any], others: AsyncIterator[dict[str, Any]], series: Series, name: str
+) -> AsyncGenerator[bytes, None]:
+    """The summary with all records under `name`, in one piece at the end."""
+    found = []
+    async with contextlib.aclosing(_counted(first, others, series)) as records:
+        async for record in records:
+            found.append(record)
+    yield msgspec.json.encode(series.totals() | {name: found})
 
 
 async def lines_of(rows: Iterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vrouter import loop, ping, records, sockets
+from vrouter import loop, ping, records, sockets, traceroute
 from vrouter.netns.multicast import Multicast
 from vrouter.sockets.tls import start_tls
+from vrouter.stack.base.addresses import parse_address_zone
+from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4 import listing
 
 if TYPE_CHECKING:
@@ -63,6 +65,34 @@ class Netns(Multicast):
     def ping_results(self, dst: str, **options: Any) -> AsyncIterator[Record]:
         """Each reply as it comes: `ping.ping_results`, which see for the options and the records."""
         return ping.ping_results(self.router.driver, self.stack, dst, **options)
+
+    async def traceroute(self, dst: str, **options: Any) -> Record:
+        """Who answers on the way to `dst`, an address or a name for this namespace's resolver: ``{dst, reached, mtu,
+        probes}`` with the records of `traceroute.trace_results`, which see for the options (`method`, `first_hop`,
+        `max_hops`, `probes`, `timeout`, `port`, `src`, `device`, `find_mtu`). socket.gaierror for an unknown name."""
+        family = options.pop("family", 0)
+        return await traceroute.traceroute(
+            self.router.driver, self.stack, await self.address_of(dst, family), **options
+        )
+
+    def traceroute_results(self, dst: str, **options: Any) -> AsyncIterator[Record]:
+        """Each record as it comes; `dst` is an address."""
+        return traceroute.trace_results(self.router.driver, self.stack, dst, **options)
+
+    async def address_of(self, host: str, family: int = 0) -> str:
+        """An address as it is, or the first that this namespace's resolver has for a name, of `family` (4, 6, 0: any).
+        ValueError for an address of the other family, socket.gaierror for a name that there is not."""
+        try:
+            found = parse_address_zone(host)[0]
+        except ValueError:
+            if not any(character.isalpha() for character in host) or ":" in host:
+                raise
+            number = {0: 0, 4: c.AF_INET, 6: c.AF_INET6}[family]
+            answers = await self.getaddrinfo(host, None, family=number, type=c.SOCK_DGRAM)
+            return str(answers[0][4][0])
+        if family not in (0, found):
+            raise ValueError(f"{host} is no IPv{family} address")
+        return host
 
     @property
     def place(self) -> sockets.Place:

@@ -116,7 +116,7 @@ async def test_what_ping_cannot_send(router: vrouter.Router) -> None:
     [
         ("fe80::1", None, "needs its device: fe80::1%DEV"),
         ("ff02::1", None, "needs its device: ff02::1%DEV"),  # RFC 4007 6: a group of one link, too
-        ("::ffff:10.0.0.2", None, "ping 10.0.0.2"),
+        ("::ffff:10.0.0.2", None, "within IPv6: 10.0.0.2"),
         ("fd00::2", "10.0.0.1", "of another family"),
         ("10.0.0.2", "fd00::1", "of another family"),
     ],
