@@ -14,6 +14,7 @@ from vrouter.errors import errno_name
 if TYPE_CHECKING:
     from vrouter.testing.packetdrill import Result, Settings
 
+MAX_MTU: Final = 65521
 _VERSIONS: Final = {"inet": "ipv4", "inet6": "ipv6", "mapped": "ipv4-mapped-ipv6"}
 
 
@@ -38,8 +39,9 @@ def packetdrill(arguments: Arguments) -> int:
     if arguments.has("json"):
         print(json.dumps([_row(result) for result in results]))
     elif len(results) > 1:
-        counts = {word: sum(one.outcome == word for one in results) for word in ("passed", "failed", "linux only")}
-        print(", ".join(f"{count} {word}" for word, count in counts.items()), file=sys.stderr)
+        words = ("passed", "failed", "linux only", "unreadable")
+        counts = {word: sum(one.outcome == word for one in results) for word in words}
+        print(", ".join(f"{count} {word}" for word, count in counts.items() if count), file=sys.stderr)
     if any(result.outcome == "unreadable" for result in results):
         return USAGE
     return RUNTIME if any(result.outcome == "failed" for result in results) else 0
@@ -69,11 +71,24 @@ def _settings(arguments: Arguments) -> Settings:
             settings.cookie = bytes.fromhex(options["cookie"])
         except ValueError:
             raise usage(f"--cookie takes hexadecimal digits, not {options['cookie']!r}") from None
+    if "mtu" in options:
+        settings.mtu = _mtu(options["mtu"], 1280 if settings.version == "ipv6" else 68)
+    for pair in options["define"].split(",") if "define" in options else ():
+        name, equals, value = pair.partition("=")
+        if not name.isidentifier() or not equals:
+            raise usage(f"--define takes NAME=VALUE,…, not {options['define']!r}")
+        settings.defines[name] = value
     if arguments.has("linux"):
         from vrouter.testing.packetdrill.profile import LINUX
 
         settings.sysctls = dict(LINUX)
     return settings
+
+
+def _mtu(text: str, least: int) -> int:
+    if not text.isdecimal() or not least <= int(text[:6]) <= MAX_MTU:
+        raise usage(f"--mtu is a number of {least} to {MAX_MTU}, not {text!r}")
+    return int(text)
 
 
 def _line(result: Result) -> str:

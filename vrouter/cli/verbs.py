@@ -231,7 +231,9 @@ VERBS: Final[dict[str, Verb]] = {
         more=_RA,
     ),
     "socket": Verb(
-        ("socket list [state S] [sport N] [dport N] [-t] [-u] [-l] [-i]", "socket kill [tcp|udp] LOCAL PEER"),
+        ("socket list [state S] [sport N] [dport N] [-t] [-u] [--raw] [-0] [-l] [-i]",
+            "socket kill [tcp|udp|raw|packet] LOCAL PEER",
+        ),
         "sockets; `kill` ends one, or a connection: its program gets ECONNABORTED, its peer a reset",
         "sockets:socket",
         (_WATCH, *SOCKETS),
