@@ -108,13 +108,8 @@ class Site:
         try:
             yield Agent(process)
         finally:
-            if process.stdin is not None:
-                process.stdin.close()  # which ends it
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            process.kill()
+            await process.communicate()
 
     async def far_counts(self) -> dict[str, int]:
         """What nstat(8) shows there, zeros included."""
