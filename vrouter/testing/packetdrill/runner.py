@@ -451,12 +451,9 @@ def _wanted(call: Call) -> str:
 
 
 def _with_options(script: Script, settings: Settings) -> Settings:
-    """The settings with the script's own ``--name=value``."""
+    """The settings with the script's own ``--name=value``; its addresses only if they are of the version asked for."""
     options = script.options
     changes: dict[str, Any] = {}
-    for key in ("local_ip", "remote_ip", "gateway_ip"):
-        if key in options:
-            changes[key] = options[key].split("/")[0]
     if "ip_version" in options:
         changes["version"] = options["ip_version"].replace("_", "-")
     for key, (name, unit) in _NUMBERS.items():
@@ -468,20 +465,19 @@ def _with_options(script: Script, settings: Settings) -> Settings:
     if "strict_segments" in options:
         changes["strict_segments"] = True
     settings = dataclasses.replace(settings, **changes)
-    _check(settings)
-    return settings
-
-
-def _check(settings: Settings) -> None:
     if settings.version not in VERSIONS:
         raise ScriptError(0, f"the IP version is one of {', '.join(VERSIONS)}, not {settings.version!r}")
     least = 1280 if settings.family == V6 else 68
     if settings.mtu and not least <= settings.mtu <= _MAX_MTU:
         raise ScriptError(0, f"the MTU is {least} to {_MAX_MTU}, not {settings.mtu}")
-    for text in (settings.local_ip, settings.remote_ip, settings.gateway_ip):
+    addresses: dict[str, Any] = {
+        key: options[key].split("/")[0] for key in ("local_ip", "remote_ip", "gateway_ip") if key in options
+    }
+    for text in addresses.values():
         try:
-            family = parse_address(text)[0] if text else settings.family
+            family = parse_address(text)[0]
         except ValueError:
-            family = 0
-        if family != settings.family:
-            raise ScriptError(0, f"{text!r} is no address of {settings.version}")
+            raise ScriptError(0, f"{text!r} is no address") from None
+        if family != settings.family:  # the script is run with the other one
+            return settings
+    return dataclasses.replace(settings, **addresses)
