@@ -23,17 +23,18 @@ def main() -> int:
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play the actions of a failure")
     parser.add_argument("--fetch", action="store_true", help="only fetch the captures into the cache")
     parser.add_argument("--no-captures", action="store_true", help="with generated frames alone")
+    parser.add_argument("--tcp", action="store_true", help="only episodes that are about TCP")
     arguments = parser.parse_args()
     if arguments.replay:
         return _replay(arguments.replay)
-    if arguments.no_captures:
-        return _run(arguments.frames, arguments.seed, [])
+    if arguments.no_captures or arguments.tcp:
+        return _run(arguments.frames, arguments.seed, [], arguments.tcp)
     found = captures.load()
     print(f"captures: {found.story}", flush=True)
-    return 0 if arguments.fetch else _run(arguments.frames, arguments.seed, found.frames)
+    return 0 if arguments.fetch else _run(arguments.frames, arguments.seed, found.frames, False)
 
 
-def _run(frames: int, seed: int, captured: list[bytes]) -> int:
+def _run(frames: int, seed: int, captured: list[bytes], tcp: bool) -> int:
     begun = told = time.monotonic()
 
     def progress(done: int) -> None:
@@ -43,7 +44,7 @@ def _run(frames: int, seed: int, captured: list[bytes]) -> int:
             print(f"{done:>9,} frames, {done / (told - begun):,.0f}/s", flush=True)
 
     try:
-        outcome = session.run(frames, seed, captured, progress=progress)
+        outcome = session.run(frames, seed, captured, progress=progress, tcp=tcp)
     except session.Failure as failure:
         path = Path(f"fuzz-{failure.seed}.json")
         session.write(failure, path)

@@ -9,13 +9,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.fuzz.bounds_link import check_link
+from tests.fuzz.bounds_tcp import check_tcp
 from vrouter.stack.l2 import neighbour
 from vrouter.stack.l2.neighbour import NeighState, NeighTable, neighbours_of
 from vrouter.stack.l3.fib import LOCAL, UNICAST, Entry
 from vrouter.stack.l3.ip import IDENTS, MAX_ANSWERS, MAX_EXCEPTIONS, IpState
 from vrouter.stack.l3.reassembly import MAX_FRAGMENTS, PACKET_COST, QUEUE_COST
-from vrouter.stack.l4.datagram import OVERHEAD
-from vrouter.stack.l4.socket import Socket
+from vrouter.stack.l4.constants import SOCK_DGRAM
+from vrouter.stack.l4.datagram import OVERHEAD, DatagramSocket
+from vrouter.stack.l4.packet_socket import PacketSocket
 from vrouter.stack.netns import Netns
 from vrouter.stack.sysctl import DEFAULT_NEIGH, DEFAULT_NS
 
@@ -73,6 +75,7 @@ def check_bounds(world: World) -> None:
         if ns._ip6 is None:
             assert not any(a.family == 6 for dev in ns.devices.values() for a in dev.addresses)
         _check_sockets(world, ns)
+        check_tcp(world, ns, armed)
         check_link(world, ns, armed)
         if ns._groups is not None:
             ways = [way for route in ns._groups.routes.all() for way, _ in route.ways]
@@ -196,13 +199,15 @@ def _check_sockets(world: World, ns: Netns) -> None:
         assert set(map(id, bound)) == {id(sock) for sock in ns.sockets if table in sock.tables}
         assert table is None or all(sock in table.on_port(sock.port) for sock in bound)
     for sock in ns.sockets:
-        _check_socket(world, ns, sock)
-        assert bool(sock.tables) == bool(sock.port)
+        assert sock.ns is ns
+        assert not sock.closed
+        if isinstance(sock, DatagramSocket):
+            _check_queue(world, sock)
+        if sock.type == SOCK_DGRAM and not isinstance(sock, PacketSocket):
+            assert bool(sock.tables) == bool(sock.port)
 
 
-def _check_socket(world: World, ns: Netns, sock: Socket) -> None:
-    assert sock.ns is ns
-    assert not sock.closed
+def _check_queue(world: World, sock: DatagramSocket) -> None:
     packets = sock._queue or ()
     errors = sock._errors or ()
     charge = sum(OVERHEAD + len(pkt.buf) - pkt.l4 for pkt in packets) + sum(OVERHEAD + len(e.data) for e in errors)

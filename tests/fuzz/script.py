@@ -163,6 +163,10 @@ class Script:
                 actions.append(("admin", "a", "add_mroute", [group, "e0", ["e1", "v0"]], {}))
         return actions
 
+    def closing(self) -> list[Action]:
+        """How it ends: without warning."""
+        return []
+
     def next(self) -> list[Action]:
         """What happens now."""
         roll = self.rng.random()

@@ -17,6 +17,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from tests.fuzz.script import Script
+from tests.fuzz.tcp_script import TcpScript
 from tests.fuzz.world import Action, World
 
 EPISODE = 2000  # frames
@@ -51,14 +52,18 @@ def run(
     *,
     progress: Callable[[int], None] = lambda done: None,
     recorded: list[tuple[int, list[Action]]] | None = None,
+    tcp: bool = False,
 ) -> Outcome:
-    """Feed at least `frames` frames; raises `Failure`. With `recorded`, every episode's seed and actions go into it."""
+    """Feed at least `frames` frames; raises `Failure`. With `recorded`, every episode's seed and actions go into it.
+
+    Every fourth episode is about TCP, or with `tcp` each.
+    """
     digest = blake2b(digest_size=16)
     done = actions = refused = episode = 0
     met: set[str] = set()
     while done < frames:
         episode_seed = seed * 1_000_003 + episode
-        world, log = _episode(episode_seed, min(EPISODE, frames - done), captures)
+        world, log = _episode(episode_seed, min(EPISODE, frames - done), captures, tcp or episode % 4 == 3)
         if recorded is not None:
             recorded.append((episode_seed, log))
         digest.update(world.digest.digest())
@@ -71,9 +76,9 @@ def run(
     return Outcome(done, actions, refused, digest.hexdigest(), frozenset(met))
 
 
-def _episode(seed: int, frames: int, captures: list[bytes]) -> tuple[World, list[Action]]:
+def _episode(seed: int, frames: int, captures: list[bytes], tcp: bool) -> tuple[World, list[Action]]:
     world, log = World(seed), []
-    script = Script(world, Random(seed), captures)
+    script = TcpScript(world, Random(seed)) if tcp else Script(world, Random(seed), captures)
     try:
         for action in script.opening():
             log.append(action)
@@ -82,6 +87,9 @@ def _episode(seed: int, frames: int, captures: list[bytes]) -> tuple[World, list
             for action in script.next():
                 log.append(action)
                 world.apply(action)
+        for action in script.closing():
+            log.append(action)
+            world.apply(action)
         world.finish()
     except Exception as problem:
         raise Failure(seed, log, problem) from problem

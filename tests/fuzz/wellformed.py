@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vrouter.stack.device import Device
 
 _ERRORS = (3, 4, 5, 11, 12)
-_ICMP, _IGMP, _UDP = 1, 2, 17
+_ICMP, _IGMP, _TCP, _UDP = 1, 2, 6, 17
 _BRIDGE_GROUP = bytes.fromhex("0180c2000000")
 _ALERT = b"\x94\x04\0\0"
 
@@ -41,6 +41,7 @@ class Witness:
         self.macs: dict[Device, set[bytes]] = {}  # that a device has had
         self.every: set[bytes] = set()  # those of all of them
         self.layered: set[Device] = set()  # devices that ever had others above
+        self.programs: set[bytes] = set()  # what programs made themselves, without or with an Ethernet header
 
     def look(self, stack: Stack) -> None:
         """Take note of what devices are now."""
@@ -119,6 +120,8 @@ class Witness:
 
     def _check_frame(self, dev: Device, frame: bytes) -> None:
         assert len(frame) >= 14, "a frame without its header"
+        if self.programs and (frame in self.programs or frame[14:] in self.programs):
+            return
         assert not frame[6] & 1, "a group's MAC as source"
         at, kind = behind_tags(frame)
         if dev in self.layered:
@@ -239,6 +242,9 @@ def _is_sound(proto: int, addresses: bytes, segment: bytes) -> bool:
     """Whether length and checksum of a whole segment are right, if they are of a protocol that has them."""
     if proto == _ICMP:
         return len(segment) >= 8 and ones_sum(segment) == 0xFFFF
+    if proto == _TCP:
+        pseudo = addresses + b"\0\6" + len(segment).to_bytes(2, "big")
+        return len(segment) >= 20 and ones_sum(pseudo + segment) == 0xFFFF
     if proto == _UDP:
         if len(segment) < 8:
             return False

@@ -25,6 +25,9 @@ def _link_local_of(mac: bytes) -> int:
     return 0xFE80 << 112 | int.from_bytes(identifier, "big")
 
 
+PROGRAMS = 253  # what programs say with it is theirs (RFC 3692)
+
+
 class Witness6:
     """Remembers the payloads that came in; ``own`` are all addresses that were ever configured."""
 
@@ -81,6 +84,8 @@ class Witness6:
             assert not word & 1 or (len(packet) - 48) % 8 == 0, "a fragment that is no multiple of 8 bytes"
             assert (word & 0xFFF8) + len(packet) - 48 <= 65535
             assert src, "a fragment without a source"
+            return
+        if proto == PROGRAMS:
             return
         assert proto in (ICMPV6, TCP, UDP, HOPOPTS), f"protocol {proto} made here"
         upper, at = upper6(packet)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.fuzz.bounds import check_bounds, check_sums
 from tests.fuzz.forge_super import expand
+from tests.fuzz.streams import Streams
 from tests.fuzz.wellformed import Witness
 from vrouter.stack import Stack
 from vrouter.stack.base.addresses import scoped
@@ -23,6 +24,8 @@ from vrouter.stack.capture import Capture
 from vrouter.stack.device import Device
 from vrouter.stack.l2.router_advert import RaConf, RaPref64, RaPrefix, RaRoute
 from vrouter.stack.l3.route_load import RouteLoad
+from vrouter.stack.l4.constants import READ, WRITE
+from vrouter.stack.l4.packet_socket import PacketSocket
 from vrouter.stack.l4.socket import Socket
 from vrouter.stack.netns import Netns
 
@@ -30,7 +33,8 @@ Action = tuple[Any, ...]
 
 # What the caller of a configuration or socket call is told when it cannot be done. A frame may cause none of them.
 REFUSALS = (OSError, ValueError, KeyError)
-STRANGERS = ("receive", "poll", "due", "unmapped", "ready", "failed")
+STRANGERS = ("receive", "poll", "due", "unmapped", "ready", "failed", "wire", "carry", "calm")
+PROGRAMS = ("open", "take", "write", "read", "kill")  # which change nothing of the configuration
 DEEP_EVERY = 32
 KEPT = 8  # frames that a device sent, for answers to them
 MOST_AT_ONCE = 100_000  # timers in one call
@@ -66,10 +70,11 @@ class Watched(TimerHeap):
         return super().pop_due(now)
 
 
-class World:
+class World(Streams):
     """One stack, its sockets and captures by number, and who watches over it."""
 
     def __init__(self, seed: int) -> None:
+        super().__init__()
         self.stack = Stack(seed, identity="fuzz")
         self.timers = self.stack.timers = Watched()
         self.timers.popped = 0
@@ -102,12 +107,13 @@ class World:
                 raise
             self.refused += 1
             self.digest.update(f"{type(refusal).__name__} {getattr(refusal, 'errno', '')}".encode())
-        if kind not in STRANGERS:
+        if kind not in STRANGERS and kind not in PROGRAMS:
             self.changes += 1
         self._collect()
         check_sums(self.stack)
         if self.steps % DEEP_EVERY == 0:
             check_bounds(self)
+            self.check_told()
 
     def _collect(self) -> None:
         for event in self.stack.events.take():
@@ -122,6 +128,7 @@ class World:
             if kept is None:
                 kept = self.sent[dev] = deque(maxlen=KEPT)
             kept.append(bytes(frame[12:] if dev.vnet_hdr else frame))
+            self.leaves(dev, bytes(frame))
             wires = expand(bytes(frame)) if dev.vnet_hdr else [frame]
             self.lately.append((dev, sum(map(len, wires)), len(wires)))
         del self.lately[:-4]
@@ -204,6 +211,7 @@ class World:
     def ready(self) -> None:
         """Somebody asks which sockets are ready."""
         for sock, mask in self.stack.take_ready():
+            self.told(sock, mask)
             self.digest.update(f"{sock.ns.name} {sock.port} {mask}".encode())
 
     def failed(self, reason: int) -> None:
@@ -355,11 +363,28 @@ class World:
     def call(self, number: int, name: str, *arguments: Any) -> None:
         """Any call of a socket; what it gives goes into the record."""
         sock = self._socket(number)
-        answer = getattr(sock, name)(*[_thaw(argument) for argument in arguments], now=self.now)
+        if isinstance(sock, PacketSocket) and name == "sendto":
+            self.witness.programs.add(bytes(arguments[0]))
+        if name == "queues":
+            answer = sock.queues()
+        elif name == "connect":
+            answer = self._connect(number, sock, _thaw(arguments[0]))
+        else:
+            answer = getattr(sock, name)(*[_thaw(argument) for argument in arguments], now=self.now)
         self.digest.update(repr(answer).encode())
         self.buffers[sock] = max(self.buffers[sock], sock.rcvbuf)
         if name == "close":
             del self.sockets[number]
+            self.forget(number)
+
+    def _connect(self, number: int, sock: Socket, where: Any) -> None:
+        if where is None:  # whatever the program waited for, it gave up
+            self._waiting(number, READ | WRITE, 0)
+        try:
+            sock.connect(where, now=self.now)
+        except OSError as refusal:
+            self._waiting(number, WRITE, refusal.errno)
+            raise
 
     def source(self, number: int) -> int:
         """Not an action: the port of a socket, 0 without one."""

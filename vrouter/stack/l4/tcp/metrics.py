@@ -75,7 +75,8 @@ def begin(tcb: Tcb) -> None:
     if known is not None and known.reordering > tcb.reordering:
         tcb.reordering = known.reordering
     if known is not None and known.rtt > tcb.srtt:
-        tcb.rto = known.rtt + max(2 * known.rtt, tcb.ns.conf.tcp.rto_min)
+        conf = tcb.ns.conf.tcp
+        tcb.rto = min(known.rtt + max(2 * known.rtt, conf.rto_min), conf.rto_max)
     elif not tcb.srtt:
         tcb.rto = FALLBACK_RTO
 

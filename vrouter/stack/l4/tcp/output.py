@@ -126,7 +126,9 @@ def queue_fin(tcb: Tcb) -> None:
 def output(tcb: Tcb, now: int, nonagle: int = -1) -> None:
     """Send what may be sent now; `nonagle` in the place of the connection's for this once."""
     state = tcb.state
-    if state in _MAY_SEND or (state == SYN_RECEIVED and tcb.fastopen is not None):
+    if state == ESTABLISHED and tcb.snd_nxt == tcb.write_seq and tcb.fin_seq < 0 and not recovery.wants_again(tcb):
+        pass  # as mostly after an ACK: there is nothing to send
+    elif state in _MAY_SEND or (state == SYN_RECEIVED and tcb.fastopen is not None):
         held = not _send_again(tcb, now)
         if not held and (tcb.snd_nxt < tcb.write_seq or tcb.snd_nxt == tcb.fin_seq):
             held = _send_new(tcb, tcb.nonagle if nonagle < 0 else nonagle, now)
@@ -321,7 +323,7 @@ def _defers(tcb: Tcb, size: int, now: int) -> bool:
 
 def retransmit(tcb: Tcb, start: int, end: int, now: int) -> bool:
     """Send the numbers `start` to `end` (excluded) again, of the SYN to the FIN; False when that cannot be now."""
-    if start == tcb.iss and tcb.state in (SYN_SENT, SYN_RECEIVED):
+    if start == tcb.iss:  # also beyond SYN-RECEIVED, where the program closed before the handshake was over
         return retransmit_syn(tcb, now)
     edge = tcb.snd_una + tcb.snd_wnd
     mss = segment_size(tcb)

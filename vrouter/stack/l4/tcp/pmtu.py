@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MAX_PACKET: Final = 65535  # of IP, header included: what a superframe must fit into as well
 TIMESTAMP_SIZE: Final = 12
 HEADERS: Final = {4: 40, 6: 60}  # IP and TCP without options
+_LEAST: Final = 48  # with timestamps: so much that SACK blocks leave room for data
 MIN_ADVERTISED: Final = 256  # net.ipv4.route.min_adv_mss
 _ROUTE_AGE: Final = SECOND
 _LOCAL: Final = 2  # the route's type, RTN_LOCAL
@@ -155,13 +156,18 @@ def sync(tcb: Tcb, mtu: int = 0) -> None:
     if tcb.max_window:  # RFC 9293 3.8.6.2.1: half the window that there ever was is worth sending
         half = tcb.max_window >> 1 if tcb.max_window > 536 else tcb.max_window
         if mss > half:
-            mss = max(half, 68 - HEADERS[tcb.family])
+            mss = max(half, _LEAST - TIMESTAMP_SIZE if tcb.ts_ok else _LEAST)
     probe: Probing | None = tcb.mtu_probe
     if probe is not None:
         if probe.high > mtu:
             probe.high = mtu
         if probe.enabled:
             mss = min(mss, mss_of(tcb, probe.low))
+    if mss > tcb.mss and tcb.cc is not None:
+        # A window reckoned in smaller segments is one of the larger at least (RFC 5681 3.1): else it would take a
+        # round trip for each of a few bytes until they let a segment leave again.
+        tcb.cwnd = max(tcb.cwnd, mss)
+        tcb.ssthresh = max(tcb.ssthresh, 2 * mss)
     tcb.mss = mss
 
 
@@ -274,9 +280,6 @@ def _try(tcb: Tcb, probe: Probing) -> None:
         probe.trial = tcb.snd_una
         probe.enabled = False
         sync(tcb)
-        # what a time-out left of the window was reckoned in small segments (RFC 5681 3.1)
-        tcb.cwnd = max(tcb.cwnd, tcb.mss)
-        tcb.ssthresh = max(tcb.ssthresh, 2 * tcb.mss)
     elif tcb.snd_una >= probe.trial + tcb.mss:
         tcb.mtu_probe = None
 

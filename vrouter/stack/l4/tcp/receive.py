@@ -349,17 +349,19 @@ def _has_room(tcb: Tcb, size: int, start: int) -> bool:
     excess = held + size - tcb.sock.rcvbuf
     if excess <= 0 and (not tcp_state.pressure or tcp_state.has_room(size)):
         return True
+    # Whoever has nothing to read gets something, so that connections never come to a halt (sk_forced_mem_schedule).
+    forced = start == tcb.rcv_nxt and (queue is None or not queue.size)
     if not held:
-        return True  # whoever has nothing yet gets something, so that connections never come to a halt
+        return True
     stats = tcb.ns.stats
     stats[_PRUNE_CALLED] += 1
     tcb.rcv_ssthresh = min(tcb.rcv_ssthresh, 4 * tcb.adv_mss)
     if ooo is None or start > ooo.ranges[-1].start:
-        return False
+        return forced
     stats[_OFO_PRUNED] += 1
     tcp_state.release(reorder.prune(tcb, max(excess, size)))
     held = (queue.size if queue is not None else 0) + (tcb.ooo.charged if tcb.ooo is not None else 0)
-    return held + size <= tcb.sock.rcvbuf and tcp_state.has_room(size)
+    return forced or (held + size <= tcb.sock.rcvbuf and tcp_state.has_room(size))
 
 
 def _refuse(tcb: Tcb, reason: int) -> int:

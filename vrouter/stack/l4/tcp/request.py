@@ -284,7 +284,7 @@ def request_arrives(req: Request, seg: Segment, now: int) -> int:
         return _end(req)
     if flags & SYN and seq > req.irs:
         reset.answer(ns, seg)
-        _end(req)
+        _count_end(req)
         return _TCP_INVALID_SYN
     if not flags & ACK:
         return _TCP_FLAGS
@@ -297,13 +297,17 @@ def request_arrives(req: Request, seg: Segment, now: int) -> int:
 
 
 def _end(req: Request) -> int:
-    """It is reset."""
+    """It is reset, by a segment that did what it was for."""
+    _count_end(req)
+    req.ns.stats[_CONSUMED] += 1
+    return 0
+
+
+def _count_end(req: Request) -> None:
     stats = req.ns.stats
     stats[_ATTEMPT_FAILS] += 1
     stats[_EMBRYONIC] += 1
-    stats[_CONSUMED] += 1
     drop(req)
-    return 0
 
 
 def _complete(req: Request, seg: Segment, now: int) -> int:

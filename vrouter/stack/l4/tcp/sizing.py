@@ -75,7 +75,7 @@ def room(tcb: Tcb, queue: SendQueue, size: int, sendable: int) -> int:
     at = end
     stop = end + size
     while at < stop:
-        if at - begun == most or at == begun:
+        if at - begun >= most or at == begun:  # more than `most` where segments became smaller meanwhile
             if used >= limit or at - nxt >= bound or ((held or at > end) and not tcb.tcp.has_room(at - end + most)):
                 break
             used += _BUFFER

@@ -22,7 +22,7 @@ from vrouter.stack.l4.constants import AUTOFLOWLABEL, IP_PMTUDISC_DONT
 from vrouter.stack.l4.tcp import fastopen, isn, pmtu, recovery, window
 from vrouter.stack.l4.tcp.emit import emit_syn
 from vrouter.stack.l4.tcp.send_queue import Data, SendQueue
-from vrouter.stack.l4.tcp.tcb import ECN_OK, SYN_RECEIVED, Tcb
+from vrouter.stack.l4.tcp.tcb import ECN_OK, SYN_RECEIVED, SYN_SENT, Tcb
 from vrouter.stack.l4.tcp.timestamps import clock
 from vrouter.stack.wire import tcp as wire
 from vrouter.stack.wire.tcp import ACK, CWR, ECE, SYN
@@ -115,7 +115,7 @@ def _carry(tcb: Tcb, data: Data) -> int:
 def _options(tcb: Tcb, fast: FastOpen | None, now: int) -> bytes:
     """The options of our SYN; of a SYN-ACK (where the connection is in SYN-RECEIVED) those that the peer has, too."""
     conf = tcb.ns.conf.tcp
-    if tcb.state == SYN_RECEIVED:
+    if tcb.state != SYN_SENT:
         stamp = (clock(tcb, now), tcb.ts_recent) if tcb.ts_ok else None
         wscale = tcb.rcv_wscale if tcb.wscale_ok else -1
         req = tcb.fastopen
@@ -131,7 +131,7 @@ def _options(tcb: Tcb, fast: FastOpen | None, now: int) -> bytes:
 def resend_syn(tcb: Tcb, now: int) -> bool:
     """Send the SYN, or in SYN-RECEIVED the SYN-ACK, without data; False when there is no route."""
     flags = 0
-    if tcb.state == SYN_RECEIVED:
+    if tcb.state != SYN_SENT:
         flags = ACK | ECE if tcb.ecn & ECN_OK else ACK
     else:
         pmtu.begin(tcb, now)

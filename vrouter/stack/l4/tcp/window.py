@@ -236,7 +236,7 @@ def adjust_space(tcb: Tcb, now: int) -> None:
         if conf.moderate_rcvbuf and not sock.locked & LOCK_RCVBUF:
             # Twice for losses, and again as much as it grew, since the sender may double in the next round trip.
             window = 2 * copied + 16 * tcb.adv_mss
-            window += 2 * (window * (copied - tcb.space) // tcb.space)
+            window += 2 * (window * (copied - tcb.space) // max(tcb.space, 1))  # 0 where no window was ever offered
             rcvbuf = min(2 * window, conf.rmem[2])
             if rcvbuf > sock.rcvbuf:
                 sock.rcvbuf = rcvbuf
