@@ -14,6 +14,7 @@ _INFINITE: Final = 0x7FFFFFFF
 _UNKNOWN: Final = 0xFFFFFFFF
 _UNLIMITED: Final = 0xFFFFFFFFFFFFFFFF
 _CA_STATES: Final = ("", "disorder", "cwr", "recovery", "loss")
+_PROTOCOLS: Final = {"tcp": "-t", "udp": "-u", "raw": "--raw", "packet": "-0"}
 _FILTERS: Final = ("state", "sport", "dport")
 
 
@@ -24,9 +25,10 @@ def socket_query(words: list[str], options: dict[str, str]) -> dict[str, Any]:
         if key not in _FILTERS or not value:
             raise usage(f"{key!r} is too much: show sockets [state S] [sport N] [dport N]")
         query[key] = value.upper() if key == "state" else value
-    if "tcp" in options and "udp" in options:
-        raise usage("-t and -u: one of them")
-    query["proto"] = "tcp" if "tcp" in options else "udp" if "udp" in options else None
+    chosen = [name for name in _PROTOCOLS if name in options]
+    if len(chosen) > 1:
+        raise usage(f"{' and '.join(_PROTOCOLS[name] for name in chosen)}: one of them")
+    query["proto"] = chosen[0] if chosen else None
     query["listening"] = "true" if "listening" in options else None
     query["info"] = "true" if "info" in options else None
     return query

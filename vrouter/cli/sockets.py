@@ -11,7 +11,7 @@ from vrouter.cli.failure import usage
 from vrouter.cli.show import listed
 from vrouter.cli.words import chosen, done, nothing_more
 
-_PROTOCOLS: Final = ("tcp", "udp", "icmp", "icmp6")
+_PROTOCOLS: Final = ("tcp", "udp", "icmp", "icmp6", "raw", "packet")
 
 
 def socket(arguments: Arguments) -> int:

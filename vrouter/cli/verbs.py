@@ -231,7 +231,8 @@ VERBS: Final[dict[str, Verb]] = {
         more=_RA,
     ),
     "socket": Verb(
-        ("socket list [state S] [sport N] [dport N] [-t] [-u] [--raw] [-0] [-l] [-i]",
+        (
+            "socket list [state S] [sport N] [dport N] [-t] [-u] [--raw] [-0] [-l] [-i]",
             "socket kill [tcp|udp|raw|packet] LOCAL PEER",
         ),
         "sockets; `kill` ends one, or a connection: its program gets ECONNABORTED, its peer a reset",

@@ -16,6 +16,8 @@ FAMILY: Final = (
 SOCKETS: Final = (
     Option(("-t", "--tcp"), "tcp", "", "of sockets: TCP's alone"),
     Option(("-u", "--udp"), "udp", "", "of sockets: UDP's alone"),
+    Option(("--raw",), "raw", "", "of sockets: raw ones alone"),
+    Option(("-0", "--packet"), "packet", "", "of sockets: packet sockets alone"),
     Option(("-l", "--listening"), "listening", "", "of sockets: those without a peer alone"),
     Option(("-i", "--info"), "info", "", "of sockets: all that is known of TCP connections"),
 )

@@ -34,7 +34,9 @@ def _number(name: str, text: str) -> Parameter:
     return Parameter(name, Kind.NUMBER, text)
 
 
-_PROTO: Final = Parameter("proto", Kind.TEXT, "only of this protocol", allowed=("tcp", "udp", "icmp", "icmp6"))
+_PROTO: Final = Parameter(
+    "proto", Kind.TEXT, "only of this protocol", allowed=("tcp", "udp", "icmp", "icmp6", "raw", "packet")
+)
 
 
 def _show(what: str, record: type, summary: str, *query: Parameter) -> Endpoint:

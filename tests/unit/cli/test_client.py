@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -249,6 +250,28 @@ async def test_ping_prints_as_ping(cli: Cli, router: vrouter.Router) -> None:
     assert (as_json.returncode, found["sent"], found["received"]) == (0, 1, 1)
     none = await cli("ping", "-n", "red", "-c", "1", "-W", "0.01", "--json", "10.0.0.9")
     assert (none.returncode, json.loads(none.stdout)["received"]) == (1, 0)
+
+
+async def test_traceroute_prints_as_traceroute(cli: Cli, router: vrouter.Router) -> None:
+    """A line for each hop; 0 when the host was reached, else 1; `--json` is the contract's object."""
+    done = await cli("traceroute", "-n", "red", "-I", "-q", "2", "10.0.0.2")
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines[0] == "traceroute to 10.0.0.2 from red: 30 hops at most, by ICMP"
+    assert re.fullmatch(r" 1  10\.0\.0\.2  \d+\.\d{3} ms \d+\.\d{3} ms", lines[1])
+    assert len(lines) == 2
+    sized = await cli("traceroute", "-n", "red", "-q", "1", "--mtu", "10.0.0.2")
+    assert re.fullmatch(r" 1  10\.0\.0\.2  F=1500 \d+\.\d{3} ms", sized.stdout.splitlines()[1])
+    lost = await cli("traceroute", "-n", "red", "-m", "2", "-q", "2", "-w", "0.05", "10.0.0.9", "-T")
+    assert lost.returncode == 1
+    assert lost.stdout.splitlines()[1:] == [" 1  * *", " 2  * *"]
+    as_json = await cli("traceroute", "-n", "red", "-q", "1", "--json", "10.0.0.2")
+    found = json.loads(as_json.stdout)
+    assert (as_json.returncode, list(found)) == (0, ["dst", "reached", "mtu", "probes"])
+    assert [(probe["hop"], probe["address"], probe["reached"]) for probe in found["probes"]] == [(1, "10.0.0.2", True)]
+    unknown = await cli("traceroute", "-n", "red", "nowhere.example")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith("vrouter: nowhere.example: ")
 
 
 class Running:

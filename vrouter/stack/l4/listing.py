@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vrouter.stack.base.errors import os_error
+from vrouter.stack.l4.packet_socket import PacketSocket
 from vrouter.stack.l4.tcp import request, timewait
 from vrouter.stack.l4.tcp.details import NOTHING, details, row_of_rest
 from vrouter.stack.l4.tcp.request import Request
@@ -59,7 +60,7 @@ EVERYTHING: Final = Wanted()
 
 def _entries(ns: Netns) -> Iterator[Entry]:
     for sock in list(ns.sockets):
-        if sock.port:
+        if sock.port or isinstance(sock, PacketSocket):
             yield sock
     for table in (ns._tcp, ns._tcp6):  # asking must not make one
         for entry in [] if table is None else list(table.connections.values()):
@@ -97,9 +98,10 @@ def kill(ns: Netns, local: str, peer: str, proto: str | None = None, *, now: int
     now = ns.stack.advance(now)
     port = local.rpartition(":")[2]
     wanted = Wanted(proto, sport=int(port) if port.isdecimal() else -1)
+    of_packets = proto in (None, "packet")
     ended = 0
     for entry in list(_entries(ns)):
-        if not wanted.fits(entry):
+        if not (of_packets if isinstance(entry, PacketSocket) else wanted.fits(entry)):
             continue
         row = _row(entry, now)
         if row["local"] != local or row["peer"] != peer:

@@ -62,6 +62,7 @@ _HEADER: Final = 14
 _TAG: Final = 4
 _VLAN: Final = b"\x81\0"
 _OVERHEAD: Final = 768  # what Linux charges for an empty frame
+_PROTOCOLS: Final = {ETH_P_ALL: "*", 0x0800: "ip", 0x0806: "arp", 0x8100: "802.1Q", 0x86DD: "ipv6"}  # to ss(8)
 _EVERYBODY: Final = b"\xff" * 6
 _TX: Final = 1  # stack.capture's direction
 
@@ -71,7 +72,7 @@ class PacketTable(SocketTable["PacketSocket"]):
 
     __slots__ = ("sockets",)
 
-    names: ClassVar = {V4: "p_raw", V6: "p_raw"}
+    names: ClassVar = {V4: "packet", V6: "packet"}
     protos: ClassVar = {V4: 0, V6: 0}
     both = False
 
@@ -371,7 +372,7 @@ class PacketSocket(Socket):
     def ends(self) -> dict[str, Any]:
         """As ss(8) has them: protocol and device."""
         dev = self.bound_device
-        proto = "*" if self.ethertype == ETH_P_ALL else f"{self.ethertype:#06x}" if self.ethertype else "[0]"
+        proto = _PROTOCOLS.get(self.ethertype) or f"[{self.ethertype}]"
         return {"state": "UNCONN", "local": f"{proto}:{'*' if dev is None else dev.name}", "peer": "*"}
 
     def record(self) -> dict[str, Any]:
