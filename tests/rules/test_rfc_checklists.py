@@ -19,7 +19,10 @@ from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4 import constants
 from vrouter.stack.sysctl import names
 
-CHECKLISTS = tuple(f"docs/rfc/rfc{number}.md" for number in (1122, 1812, 4443, 4861, 4862, 7084, 8200, 8201, 8504))
+NUMBERS = (
+    "1122 1812 2018 3168 4443 4861 4862 5681 5961 6093 6191 6298 7084 7323 7413 8200 8201 8504 8899 8985 9293 9438"
+)
+CHECKLISTS = tuple(f"docs/rfc/rfc{number}.md" for number in NUMBERS.split())
 HEADER = ["clause", "requirement", "level", "state", "how or why", "test"]
 STATES = {"kept", "deviated", "not there yet", "n/a"}
 TESTED = {"kept", "deviated"}
@@ -30,7 +33,7 @@ SYSCTL = re.compile(r"`(net\.[\w.*]+)`")
 MODULE = re.compile(r"`((?:stack/)?l[234]/\w+|stack/[\w/]+)`")
 
 # Rows with a mark in RFC 1122's own tables, counted there: section -> number of rows.
-RFC1122_ROWS = {"2.5": 15, "3.5": 155, "4.1.5": 19}
+RFC1122_ROWS = {"2.5": 15, "3.5": 155, "4.1.5": 19, "4.2.5": 104}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def test_rows_are_well_formed(file: str) -> None:
 
 
 def test_every_row_of_rfc1122_is_there() -> None:
-    """RFC 1122 2.5, 3.5 and 4.1.5: as many rows as the RFC's own tables have."""
+    """RFC 1122 2.5, 3.5, 4.1.5 and 4.2.5: as many rows as the RFC's own tables have."""
     counts: dict[str, int] = {}
     for row in rows("docs/rfc/rfc1122.md"):
         counts[row.section] = counts.get(row.section, 0) + 1
@@ -151,6 +154,18 @@ def test_every_item_of_rfc7084_is_there() -> None:
         for name, first, last in re.findall(r"\b([A-Z]+)-(\d+)(?: to [A-Z]+-(\d+))?", row.clause):
             found |= {f"{name}-{number}" for number in range(int(first), int(last or first) + 1)}
     assert found == wanted
+
+
+def test_every_requirement_of_rfc9293_is_there() -> None:
+    """RFC 9293 appendix B: MUST-1 to 69, SHLD-1 to 31, MAY-1 to 18 and REC-1, and a row for each of its table's."""
+    wanted = {
+        f"{word}-{n}"
+        for word, last in (("MUST", 69), ("SHLD", 31), ("MAY", 18), ("REC", 1))
+        for n in range(1, last + 1)
+    }
+    found = [row.clause.rpartition(", ")[2] for row in rows("docs/rfc/rfc9293.md")]
+    assert (len(wanted), len(found)) == (119, 126)
+    assert set(found) == wanted
 
 
 @pytest.mark.parametrize("file", CHECKLISTS)
