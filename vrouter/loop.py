@@ -345,7 +345,9 @@ async def _numeric(place: Place, sock: NetnsSocket, address: Any) -> Any:
     if not isinstance(address, tuple) or len(address) < 2 or not address[0]:
         return address
     infos = await place.getaddrinfo(*address[:2], family=sock.family, type=sock.type, proto=sock.proto)
-    return infos[0][4][:2] + address[2:] if len(address) > 2 else infos[0][4]
+    found = infos[0][4]
+    port = address[1] if isinstance(address[1], int) else found[1]  # one out of range is the socket's to refuse
+    return (found[0], port, *(address[2:] or found[2:]))
 
 
 class AsyncioLoop(ScopedLoop, asyncio.SelectorEventLoop):

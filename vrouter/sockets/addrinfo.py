@@ -89,6 +89,10 @@ async def getaddrinfo(
         raise failure(socket.EAI_FAMILY)
     if isinstance(host, bytes):
         host = host.decode("ascii")
+    if not isinstance(host, str | None):
+        raise TypeError("getaddrinfo() argument 1 must be string or None")
+    if not isinstance(port, int | str | bytes | None):
+        raise OSError("Int or String expected")
     if host is None and port is None:
         raise failure(socket.EAI_NONAME)
     kind &= ~(c.SOCK_NONBLOCK | c.SOCK_CLOEXEC)

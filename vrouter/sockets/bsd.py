@@ -16,6 +16,7 @@ Read first: socket(7), tcp(7), ip(7), eventfd(2).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -63,7 +64,8 @@ class Doorbell:
             if readable:
                 os.eventfd_write(self.fd, 1)
             else:
-                os.eventfd_read(self.fd)
+                with contextlib.suppress(BlockingIOError):  # somebody else has read it
+                    os.eventfd_read(self.fd)
 
     def fileno(self) -> int:
         """The eventfd, which says what is so now."""

@@ -18,7 +18,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from vrouter.sockets import awaiting, tls
 from vrouter.sockets.bsd import NetnsSocket
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from vrouter.sockets.place import Place
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+_MAX_PORT: Final = 65535
 
 
 async def create_connection(
@@ -59,9 +61,11 @@ async def create_connection(
     if host is not None or port is not None:
         if sock is not None:
             raise ValueError("host/port and sock can not be specified at the same time")
+        check_port(port, "connect")
         infos = await place.getaddrinfo(host, port, family=family, type=c.SOCK_STREAM, proto=proto, flags=flags)
         local: list[AddrInfo] | None = None
         if local_addr is not None:
+            check_port(local_addr[1], "bind")
             local = await place.getaddrinfo(
                 *local_addr[:2], family=family, type=c.SOCK_STREAM, proto=proto, flags=flags
             )
@@ -82,6 +86,14 @@ async def create_connection(
         handshake_timeout=ssl_handshake_timeout,
         shutdown_timeout=ssl_shutdown_timeout,
     )
+
+
+def check_port(port: Any, call: str) -> None:
+    """OverflowError for a number that is no port, which getaddrinfo(3) would cut to one."""
+    if isinstance(port, str | bytes) and port.isdigit():
+        port = int(port)
+    if isinstance(port, int) and not 0 <= port <= _MAX_PORT:
+        raise OverflowError(f"{call}(): port must be 0-65535.")
 
 
 def check_stream(place: Place, sock: Any) -> None:

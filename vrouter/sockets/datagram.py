@@ -322,8 +322,12 @@ async def _ways(
 
 
 def _is_named(place: Place, address: Any) -> bool:
-    """Whether an address has a host that is a name."""
-    if not isinstance(address, tuple) or not address or not isinstance(address[0], str) or not address[0]:
+    """Whether an address has a host or a port that is a name."""
+    if not isinstance(address, tuple) or not address:
+        return False
+    if len(address) > 1 and isinstance(address[1], str):
+        return True
+    if not isinstance(address[0], str) or not address[0]:
         return False
     return numeric(place, address[0]) is None and "%" not in address[0] and address[0] != "<broadcast>"
 

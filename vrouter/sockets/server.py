@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from vrouter.sockets import tls
 from vrouter.sockets.bsd import NetnsSocket, TransportSocket
-from vrouter.sockets.connecting import check_stream
+from vrouter.sockets.connecting import check_port, check_stream
 from vrouter.sockets.stream import StreamTransport
 from vrouter.stack.l4 import constants as c
 
@@ -267,6 +267,7 @@ async def create_server(
     if host is not None or port is not None:
         if sock is not None:
             raise ValueError("host/port and sock can not be specified at the same time")
+        check_port(port, "bind")
         hosts = _hosts(host)
         found = [await place.getaddrinfo(one, port, family=family, type=c.SOCK_STREAM, flags=flags) for one in hosts]
         infos = list(dict.fromkeys(chain.from_iterable(found)))

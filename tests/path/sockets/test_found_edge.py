@@ -1,0 +1,78 @@
+"""Edges of the asyncio calls that a reading from outside has found: each was wrong once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+import vrouter
+from tests.path.sockets.world import World
+
+pytestmark = pytest.mark.scoped
+
+Pair = tuple[vrouter.Netns, vrouter.Netns]
+
+
+@pytest.mark.parametrize("port", [65536, 70000, -1, "65536"])
+async def test_what_is_no_port_is_refused(world: World, port: int | str) -> None:
+    """A port beyond 65535 is OverflowError, as asyncio's, and not one that was cut to sixteen bits."""
+    loop = asyncio.get_running_loop()
+    with world.client(), pytest.raises(OverflowError, match=r"connect\(\): port must be 0-65535"):
+        await loop.create_connection(asyncio.Protocol, world.host, port)
+    with world.server(), pytest.raises(OverflowError, match=r"bind\(\): port must be 0-65535"):
+        await loop.create_server(asyncio.Protocol, world.host, port)
+
+
+async def test_what_is_no_port_of_this_end_is_refused(pair: Pair) -> None:
+    """The same of `local_addr`, and of ``sock_connect``."""
+    red, blue = pair
+    loop = asyncio.get_running_loop()
+    async with await blue.create_server(asyncio.Protocol, "10.0.0.2", 80):
+        with pytest.raises(OverflowError, match="bind"):
+            await red.create_connection(asyncio.Protocol, "10.0.0.2", 80, local_addr=("10.0.0.1", 65537))
+        with red.socket() as sock, pytest.raises(OverflowError, match="connect"):
+            await loop.sock_connect(sock, ("10.0.0.2", 65536 + 80))
+
+
+async def test_ports_of_datagrams_have_names(pair: Pair) -> None:
+    """``local_addr`` and ``remote_addr`` are looked up by host and service, as getaddrinfo(3) does."""
+    red, _ = pair
+    made, _ = await red.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("10.0.0.1", "5353"), remote_addr=("10.0.0.2", "53")
+    )
+    assert made.get_extra_info("sockname") == ("10.0.0.1", 5353)
+    assert made.get_extra_info("peername") == ("10.0.0.2", 53)
+    made.close()
+    with pytest.raises(socket.gaierror) as caught:
+        await red.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("10.0.0.1", "nosuchservice"))
+    assert caught.value.errno == socket.EAI_SERVICE
+
+
+async def test_somebody_else_reads_the_eventfd(pair: Pair) -> None:
+    """Who drains the descriptor loses neither data nor later news; eventfd(2)."""
+    red, blue = pair
+    with red.socket(type=socket.SOCK_DGRAM) as one, blue.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("10.0.0.2", 9))
+        descriptor = other.fileno()
+        one.sendto(b"first", ("10.0.0.2", 9))
+        await asyncio.sleep(0)
+        assert os.eventfd_read(descriptor) == 1
+        assert other.recv(100) == b"first"
+        one.sendto(b"second", ("10.0.0.2", 9))
+        await asyncio.sleep(0)
+        assert os.eventfd_read(descriptor) == 1
+        assert other.recv(100) == b"second"
+
+
+async def test_what_is_no_name_is_refused(world: World) -> None:
+    """Neither a host nor a service of another type, with the errors of socket.getaddrinfo."""
+    loop = asyncio.get_running_loop()
+    with world.client():
+        for host in (5, []):
+            with pytest.raises(TypeError, match="argument 1 must be string or None"):
+                await loop.getaddrinfo(host, 80)
+        with pytest.raises(OSError, match="Int or String expected"):
+            await loop.getaddrinfo("192.0.2.1", 1.5)
