@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 BURST: Final = 64
 REOPEN_SECONDS: Final = 1.0
 _MILLISECOND: Final = 1_000_000
+_AT_ONCE: Final = 15_000  # ns: what comes so soon was there already
 _TYPE_AT: Final = VNET_HEADER_LEN + 12
 _TAG_END: Final = _TYPE_AT + 2
 _NEVER: Final = 1 << 63
@@ -84,9 +85,9 @@ class FrameDevice(Protocol):
 
 class Port:
     """The driver's side of one TAP. ``reopen`` blocks and runs in a thread; ``backlog`` waits for a full TAP, and has
-    ``backlog_bytes``."""
+    ``backlog_bytes``; frames that come after ``alone_until`` (ns) may be expected to come alone."""
 
-    __slots__ = ("backlog", "backlog_bytes", "device", "reading", "reopen", "revival", "tap", "writing")
+    __slots__ = ("alone_until", "backlog", "backlog_bytes", "device", "reading", "reopen", "revival", "tap", "writing")
 
     def __init__(self, tap: FrameDevice, device: Device, reopen: Callable[[], object] | None) -> None:
         self.tap = tap
@@ -94,6 +95,7 @@ class Port:
         self.reopen = tap.reopen if reopen is None else reopen
         self.backlog: deque[bytearray] = deque()
         self.backlog_bytes = 0
+        self.alone_until = _NEVER
         self.reading = self.writing = -1  # descriptors that the loop watches
         self.revival: asyncio.Task[None] | None = None
 
@@ -196,9 +198,24 @@ class Driver:
             self._publish_due = True
             self.loop.call_soon(self._publish)
 
+    def _settle_at_once(self, now: int) -> None:
+        """`settle`, and sockets are told now: what they answer leaves before there is time for the rest."""
+        stack = self.stack
+        frames = stack.take_egress()
+        if frames:
+            self._send(frames, now)
+        if stack.ready:
+            self._dispatch()
+            now = self.clock()
+        self.settle(now)
+
     def _readable(self, port: Port) -> None:
-        frames = port.tap.read_burst(BURST)
         now = self.clock()
+        # In a dialogue each frame comes alone, and is answered before anybody asks whether there is another one.
+        alone = now > port.alone_until
+        frames = port.tap.read_burst(1 if alone else BURST)
+        alone = alone or len(frames) == 1
+        port.alone_until = _NEVER
         if frames:
             stack, device = self.stack, port.device
             if not device.carrier and is_writable(port.tap.fd):
@@ -210,9 +227,9 @@ class Driver:
                     receive(device, frame, now)
                 else:
                     self._receive_tagged(port, frame, now)
-            self.settle(now)
-            if stack.ready:
-                self._dispatch()
+            self._settle_at_once(now)
+            if alone:
+                port.alone_until = self.clock() + _AT_ONCE
         if len(frames) < BURST and port.tap.state == GONE_STATE:
             now = self.clock()  # what was told of its frames may have taken its time
             self._lost(port, now)
@@ -232,9 +249,7 @@ class Driver:
         self._timer_at = _NEVER
         now = self.clock()
         self.stack.poll(now)
-        self.settle(now)
-        if self.stack.ready:
-            self._dispatch()
+        self._settle_at_once(now)
         self._wake()
 
     def _arm(self, at: int, now: int) -> None:

@@ -300,6 +300,15 @@ class Tables:
         if self.closing:
             raise OSError(errno.ENOENT, f"namespace {self.name!r} is being removed")
 
+    def settle_tcp(self, now: int) -> None:
+        """The same where nothing but TCP has anything to send: the data path."""
+        tcp = self._tcp_state
+        pipeline = self.stack.pipeline
+        if tcp is not None and tcp.outbox:
+            pipeline.send_segments(self.this, tcp, now)
+        if pipeline.work:
+            pipeline.run(now)
+
     def settle(self, now: int) -> None:
         """Carry out what a change has caused here, and what comes of it."""
         pipeline = self.stack.pipeline

@@ -103,6 +103,12 @@ def oldest_sent_at(tcb: Tcb) -> int:
     return board.ranges[0].sent_at if board is not None and board.ranges else -1
 
 
+def wants_again(tcb: Tcb) -> bool:
+    """Whether `next_retransmission` may have something."""
+    board = tcb.sent
+    return board is not None and (board.force is not None or board.waiting > 0)
+
+
 def next_retransmission(tcb: Tcb, now: int) -> tuple[int, int] | None:
     """What is to be sent again next, as one segment or superframe: (start, end), None when there is nothing to send.
 

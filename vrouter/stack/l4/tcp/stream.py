@@ -198,7 +198,7 @@ class Stream(Socket):
         if flags & c.MSG_OOB:
             output.mark_urgent(tcb)
         output.push(tcb, now, flags & c.MSG_MORE != 0 and count == size)
-        self.ns.settle(now)
+        self.ns.settle_tcp(now)
         return count
 
     def _refuse_sending(self, tcb: Tcb | None) -> None:
@@ -232,7 +232,7 @@ class Stream(Socket):
             return bytes(count) if flags & c.MSG_TRUNC else queue.peek(count)
         data: bytes = queue.read(count)
         receive.consumed(tcb, count, now)
-        self.ns.settle(now)
+        self.ns.settle_tcp(now)
         return bytes(count) if flags & c.MSG_TRUNC else data
 
     def recvfrom(self, bufsize: int, flags: int = 0, *, now: int | None = None) -> tuple[bytes, Any]:
@@ -271,7 +271,7 @@ class Stream(Socket):
         else:
             tcb.rcvq.read_into(view[:count])
         receive.consumed(tcb, count, now)
-        self.ns.settle(now)
+        self.ns.settle_tcp(now)
         return count
 
     def recvfrom_into(
