@@ -8,6 +8,7 @@ from tests.path.tcp.bare import Bare
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.tcp.reorder import OutOfOrder
+from vrouter.stack.l4.tcp.scoreboard import RETRANS
 from vrouter.stack.wire.tcp import ACK, RST, SYN
 from vrouter.testing.packetdrill.world import _MAC, _PEER
 
@@ -101,3 +102,30 @@ def test_a_syn_by_another_device_does_not_take_the_place_of_a_connection() -> No
     assert other.drops[DropReason.NO_SOCKET] == 1
     world.send(ACK, seq=1001, ack=ack, data=b"hello")
     assert sock.recv(10, now=world.now) == b"hello"
+
+
+def test_a_probe_that_the_window_held_back_is_forgotten_when_its_data_arrive() -> None:
+    """RFC 8985 7.3, RFC 6675 4: what is SACKed is not sent again, also when a tail loss probe was to send it and the
+    peer's window, which had gone back, kept it here; and nothing of it counts as being in flight."""
+    world = Bare()
+    listener = world.listener()
+    world.send(SYN, options=bytes((2, 4, 3, 0xE8, 4, 2, 1, 1)))
+    (answer,) = world.sent()
+    ack = answer.seq + 1
+    world.run(0.02)  # the round trip
+    world.send(ACK, seq=1001, ack=ack)
+    sock, _ = listener.accept(now=world.now)
+    sock.send(bytes(3000), now=world.now)
+    world.send(ACK, seq=1001, ack=ack, data=b"x")
+    world.send(ACK, seq=1002, ack=ack, window=1000)
+    world.run(0.1)  # the probe is due, and may not leave
+    board = sock.tcb.sent
+    assert board.force is not None
+    world.sent()
+    blocks = ((ack + 2000) % 2**32).to_bytes(4, "big") + ((ack + 3000) % 2**32).to_bytes(4, "big")
+    world.send(ACK, seq=1002, ack=ack, options=bytes((1, 1, 5, 10)) + blocks, window=65535)
+    world.run(0.05)
+    assert all((one.seq - ack) % 2**32 < 2000 for one in world.sent())
+    assert board.sacked == 1000
+    assert board.retrans == sum(one.end - one.start for one in board.ranges[:-1] if one.flags & RETRANS)
+    assert board.probe == 0

@@ -120,9 +120,12 @@ def next_retransmission(tcb: Tcb, now: int) -> tuple[int, int] | None:
     force = board.force
     if force is not None:
         start = max(force[0], tcb.snd_una)
-        if start < force[1]:
-            return start, force[1]
+        stop = board.missing(start, force[1])  # it may have arrived while it was held back here
+        if start < stop:
+            return start, stop
         board.force = None
+        if board.probe == tlp.AGAIN:
+            board.probe = 0
     if not board.waiting or tcb.frto == _NEW_FIRST:
         return None
     space = tcb.cwnd - pipe(tcb)

@@ -255,6 +255,16 @@ class Scoreboard:
         self.hint = ranges[at].start
         return ranges[at]
 
+    def missing(self, start: int, end: int) -> int:
+        """How far from `start` on nothing is SACKed, `end` at most."""
+        ranges = self.ranges
+        at = max(bisect_right(ranges, start, key=_START) - 1, 0)
+        while at < len(ranges) and ranges[at].start < end:
+            if ranges[at].flags & SACKED:
+                return ranges[at].start
+            at += 1
+        return end
+
     def resend(self, start: int, end: int, now: int, mss: int) -> list[Range]:
         """`start` to `end` (not SACKed) leave again: the ranges they make, in segments of `mss` from `start` on."""
         ranges = self.ranges
