@@ -16,6 +16,8 @@ _UNLIMITED: Final = 0xFFFFFFFFFFFFFFFF
 _CA_STATES: Final = ("", "disorder", "cwr", "recovery", "loss")
 _PROTOCOLS: Final = {"tcp": "-t", "udp": "-u", "raw": "--raw", "packet": "-0"}
 _FILTERS: Final = ("state", "sport", "dport")
+# States that ss(8) calls otherwise in a filter than in its table.
+_STATES: Final = {"established": "ESTAB", "listening": "LISTEN", "unconnected": "UNCONN", "closed": "UNCONN"}
 
 
 def socket_query(words: list[str], options: dict[str, str]) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def socket_query(words: list[str], options: dict[str, str]) -> dict[str, Any]:
     for key, value in zip(words[::2], [*words[1::2], ""], strict=False):
         if key not in _FILTERS or not value:
             raise usage(f"{key!r} is too much: show sockets [state S] [sport N] [dport N]")
-        query[key] = value.upper() if key == "state" else value
+        query[key] = _STATES.get(value.lower(), value.upper()) if key == "state" else value
     chosen = [name for name in _PROTOCOLS if name in options]
     if len(chosen) > 1:
         raise usage(f"{' and '.join(_PROTOCOLS[name] for name in chosen)}: one of them")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from vrouter.control import addressing, bodies, changing, links, metrics, reading, routing, schema
 from vrouter.control.endpoint import EVENT_STREAM, LINES, PCAPNG, ROUTE_LINES, TEXT, Endpoint, Kind, Parameter
+from vrouter.stack.l4.tcp.stream import STATE_NAMES
 
 _NS = "/v1/netns/{netns}"
 _ONE_DEV = f"{_NS}/devices/{{dev}}"
@@ -74,7 +75,7 @@ _SHOWN: Final = (
         schema.SocketRecord,
         "Sockets and connections.",
         _PROTO,
-        _text("state", "in ss(8)'s words, such as ESTAB"),
+        Parameter("state", Kind.TEXT, "in ss(8)'s words", allowed=tuple(filter(None, STATE_NAMES))),
         _number("sport", "only with this port here"),
         _number("dport", "only with this port at the peer"),
         Parameter("listening", Kind.FLAG, "only those that have no peer"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import os
 from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -58,6 +59,9 @@ class _Listener:
         """The driver's news: connections wait."""
         self.sock.bell.sync()
         driver, stack = self.driver, cast("Any", self.sock.stack)
+        if mask & c.ERROR and not stack.listening:
+            self.server.ended(self.sock)
+            return
         for _ in range(_ACCEPTS):
             if stack.closed or not stack.queue:
                 return
@@ -188,6 +192,15 @@ class Server(asyncio.AbstractServer):
         for sock in self._sockets:
             sock.listen(self._backlog)
             self._driver.loop.call_soon(sock.stack.user.ready, c.READ)  # it may have listened before
+
+    def ended(self, sock: NetnsSocket) -> None:
+        """Somebody has ended a listening socket from outside (``ss -K``): the server is over."""
+        if self._sockets is None:
+            return
+        error = OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+        context = {"message": f"{sock!r} listens no more; its server is closed", "exception": error}
+        self.close()
+        self.get_loop().call_exception_handler(context)
 
     def accepted(self, driver: Driver, child: Any, peer: Any) -> None:
         """A connection has come."""

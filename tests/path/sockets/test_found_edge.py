@@ -9,7 +9,9 @@ import socket
 import pytest
 
 import vrouter
+from tests.path.admin import asking
 from tests.path.sockets.world import World
+from vrouter.cli.socket_text import socket_query
 
 pytestmark = pytest.mark.scoped
 
@@ -76,3 +78,45 @@ async def test_what_is_no_name_is_refused(world: World) -> None:
                 await loop.getaddrinfo(host, 80)
         with pytest.raises(OSError, match="Int or String expected"):
             await loop.getaddrinfo("192.0.2.1", 1.5)
+
+
+async def test_a_listener_that_somebody_ends(pair: Pair) -> None:
+    """``ss -K`` of a server's socket: the loop is told, and the server is over, as `serve_forever` says."""
+    _, blue = pair
+    loop, told = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    server = await blue.create_server(asyncio.Protocol, "10.0.0.2", 80)
+    serving = asyncio.ensure_future(server.serve_forever())
+    await asyncio.sleep(0)
+    assert blue.kill_sockets("10.0.0.2:80", "0.0.0.0:*") == 1
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert [type(error) for error in told] == [ConnectionAbortedError]
+    assert not server.is_serving()
+    assert server.sockets == ()
+    await server.wait_closed()
+
+
+async def test_a_kill_that_finds_nothing_says_so(pair: Pair) -> None:
+    """ENOENT tells which socket there is not."""
+    red, _ = pair
+    with pytest.raises(FileNotFoundError, match=r"no socket of 'red' is at 10.0.0.1:1 with the peer 10.0.0.2:2"):
+        red.kill_sockets("10.0.0.1:1", "10.0.0.2:2")
+
+
+async def test_states_are_known_by_name() -> None:
+    """A state that there is not is refused with those that there are, instead of finding nothing."""
+    async with asking() as (_, client):
+        assert (await client.ask("GET", "/v1/sockets?state=TIME-WAIT")).json == []
+        status, name, text = (await client.ask("GET", "/v1/sockets?state=OPEN")).error
+        assert (status, name) == (400, "EINVAL")
+        assert text.startswith("parameter 'state' is ESTAB or SYN-SENT or ")
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [("established", "ESTAB"), ("listening", "LISTEN"), ("time-wait", "TIME-WAIT")]
+)
+def test_states_have_the_words_of_ss(word: str, state: str) -> None:
+    """ss(8): the names of a filter, and those of the table."""
+    assert socket_query(["state", word], {})["state"] == state
+    assert socket_query(["state", state], {})["state"] == state

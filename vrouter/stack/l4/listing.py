@@ -10,7 +10,6 @@ import errno
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4.packet_socket import PacketSocket
 from vrouter.stack.l4.tcp import request, timewait
 from vrouter.stack.l4.tcp.details import NOTHING, details, row_of_rest
@@ -114,5 +113,5 @@ def kill(ns: Netns, local: str, peer: str, proto: str | None = None, *, now: int
             entry.destroy(now=now)
         ended += 1
     if not ended:
-        raise os_error(errno.ENOENT)
+        raise OSError(errno.ENOENT, f"no socket of {ns.name!r} is at {local} with the peer {peer}")
     return ended
