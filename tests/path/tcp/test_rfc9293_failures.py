@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from tests.path.tcp.bare import SECOND, Bare
-from tests.path.tcp.test_tcp_icmp import connecting, established, report
+from tests.path.tcp.errors import connecting, established, report
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.tcp.info import of_socket
 
