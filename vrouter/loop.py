@@ -342,9 +342,11 @@ def _carry(sock: socket.socket, plain: socket.socket, made: NetnsSocket, level: 
 
 async def _numeric(place: Place, sock: NetnsSocket, address: Any) -> Any:
     """A socket address with a number for its host, as asyncio's ``sock_connect`` looks it up."""
-    if not isinstance(address, tuple) or len(address) < 2 or not address[0]:
+    if not isinstance(address, tuple) or len(address) < 2 or not address[0] or sock.family not in _INTERNET:
         return address
-    infos = await place.getaddrinfo(*address[:2], family=sock.family, type=sock.type, proto=sock.proto)
+    # Raw and ICMP sockets have no services, of which getaddrinfo knows: what is asked for is the host.
+    kind = sock.type if sock.type == socket.SOCK_STREAM else socket.SOCK_DGRAM
+    infos = await place.getaddrinfo(*address[:2], family=sock.family, type=kind)
     found = infos[0][4]
     port = address[1] if isinstance(address[1], int) else found[1]  # one out of range is the socket's to refuse
     return (found[0], port, *(address[2:] or found[2:]))

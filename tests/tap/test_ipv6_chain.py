@@ -153,3 +153,21 @@ def test_the_routers_ping_each_other_across_the_kernel(chain: Chain) -> None:
         assert chain.first.call(lambda router, target=target: router["r"].ping(target)) < 5
     for target in ("10.0.1.1", "fd00:1::1"):
         assert chain.second.call(lambda router, target=target: router["t"].ping(target)) < 5
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("method", ["udp", "icmp", "tcp"])
+def test_a_routers_own_traceroute_across_the_kernel(chain: Chain, family: int, method: str) -> None:
+    """Kernel and routers answer alike, the kernel at the end to a datagram, an echo request, and a SYN; the MTU of each
+    link is learnt on the way (RFC 1191, RFC 8201)."""
+    chain.h2.run("sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0")
+    for find_mtu in (False, True):
+        found = chain.first.call(
+            lambda router, find_mtu=find_mtu: router["r"].traceroute(
+                FAR[family], method=method, probes=1, timeout=2, find_mtu=find_mtu
+            )
+        )
+        assert [probe["address"] for probe in found["probes"]] == WAY[family][1:]
+        assert [probe["reached"] for probe in found["probes"]] == [False, False, False, True]
+    assert [probe["mtu"] for probe in found["probes"]] == [1500, 1450, 1450, 1300]
+    assert found["mtu"] == 1300

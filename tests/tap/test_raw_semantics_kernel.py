@@ -519,6 +519,7 @@ class Script:
         ask("packet: another level asked", sock.getsockopt, 0, 2)
         for option in (3, 4, 38, 39, 30):
             ask(f"packet: number {option}", sock.getsockopt, 1, option)
+            ask(f"packet: cooked number {option}", sender.getsockopt, 1, option)
 
 
 class Ours:

@@ -127,6 +127,8 @@ def ping_error(
         if family == V4:
             return False
         fatal = False
-    error = QueuedError(code, ORIGIN[family], icmp_type, icmp_code, info, family, offender, quoted.dst, 0, data)
+    error = QueuedError(
+        code, ORIGIN[family], icmp_type, icmp_code, info, family, offender, quoted.dst, 0, quoted.payload
+    )
     sock.icmp_error(error, fatal)
     return True

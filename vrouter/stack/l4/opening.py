@@ -9,7 +9,7 @@ from vrouter.stack.base.addresses import V4, V6
 from vrouter.stack.base.errors import os_error
 from vrouter.stack.l4 import constants as c
 from vrouter.stack.l4.datagram import DatagramSocket
-from vrouter.stack.l4.packet_socket import PacketSocket
+from vrouter.stack.l4.packet_socket import CookedSocket, PacketSocket
 from vrouter.stack.l4.raw import RawSocket
 from vrouter.stack.l4.tcp.socket import TcpSocket
 
@@ -53,7 +53,8 @@ def _open_packet(ns: Netns, kind: int, proto: int) -> Socket:
     """AF_PACKET's protocol comes in network order."""
     if kind not in (c.SOCK_RAW, c.SOCK_DGRAM):
         raise os_error(errno.ESOCKTNOSUPPORT)
-    sock = PacketSocket(ns, ns.packets, kind == c.SOCK_DGRAM, (proto & 0xFF) << 8 | proto >> 8 & 0xFF)
+    made = CookedSocket if kind == c.SOCK_DGRAM else PacketSocket
+    sock = made(ns, ns.packets, (proto & 0xFF) << 8 | proto >> 8 & 0xFF)
     ns.sockets[sock] = None
     return sock
 

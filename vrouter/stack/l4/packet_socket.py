@@ -108,7 +108,7 @@ class _Watcher:
 
 
 class PacketSocket(Socket):
-    """One packet socket. ``ethertype`` 0 hears nothing."""
+    """One packet socket, of whole frames. ``ethertype`` 0 hears nothing."""
 
     __slots__ = (
         "_dropped",
@@ -116,18 +116,17 @@ class PacketSocket(Socket):
         "_seen",
         "_watcher",
         "charged",
-        "cooked",
         "ethertype",
         "lost_device",
     )
 
     type: ClassVar = c.SOCK_RAW
+    cooked: ClassVar = False
     table: PacketTable
 
-    def __init__(self, ns: Netns, table: PacketTable, cooked: bool, ethertype: int) -> None:
+    def __init__(self, ns: Netns, table: PacketTable, ethertype: int) -> None:
         super().__init__(ns, c.AF_INET, table)
         self.family = c.AF_PACKET
-        self.cooked = cooked
         self.ethertype = ethertype
         self.charged = 0
         self.lost_device = False
@@ -385,6 +384,15 @@ class PacketSocket(Socket):
             self._unwatch(dev)
         self._queue = None
         self.charged = 0
+
+
+class CookedSocket(PacketSocket):
+    """A SOCK_DGRAM one."""
+
+    __slots__ = ()
+
+    type: ClassVar = c.SOCK_DGRAM
+    cooked: ClassVar = True
 
 
 def _pair(address: Any, call: str) -> tuple[str, int]:

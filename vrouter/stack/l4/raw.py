@@ -360,7 +360,7 @@ def raw_error(ns: Netns, pkt: Packet, quoted: icmp.QuotedPacket, icmp_type: int,
     found = table.receivers(quoted.dst, 0, quoted.src, table.proto, None, False)
     for sock in found if code else ():
         whole = isinstance(sock, RawSocket) and sock.header_included
-        data = bytes(memoryview(pkt.buf)[pkt.l4 + _QUOTE if whole else quoted.at : pkt.end])
+        data = bytes(memoryview(pkt.buf)[pkt.l4 + _QUOTE : pkt.end]) if whole else quoted.payload
         if code == errno.EMSGSIZE:
             discover = sock.settings_of(family).mtu_discover
             fatal = discover != c.IP_PMTUDISC_DONT if family == V4 else discover == c.IP_PMTUDISC_DO

@@ -173,7 +173,7 @@ def udp_error(
             return False
         fatal = False  # there is no other way to send to where the path is narrow: the path learns all the same
     error = QueuedError(
-        code, ORIGIN[family], icmp_type, icmp_code, info, family, offender, quoted.dst, quoted.dport, b""
+        code, ORIGIN[family], icmp_type, icmp_code, info, family, offender, quoted.dst, quoted.dport, quoted.payload[8:]
     )
     sock.icmp_error(error, fatal)
     return True

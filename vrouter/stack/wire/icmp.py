@@ -125,7 +125,7 @@ class QuotedPacket:
     ``ident`` is the identification of the IP header. ``data`` holds the first 8 octets behind it (fewer when the
     packet had fewer): of an echo request ``icmp.ident(quoted.data, 0)`` is the identifier. ``sport`` and ``dport``
     are the first two words of the data; they are 0 in a later fragment, where no transport header is, and where the
-    data has no 4 octets. ``at`` is where the data begins in the message's buffer.
+    data has no 4 octets. ``payload`` is all of the data that is quoted.
     """
 
     src: int
@@ -137,7 +137,7 @@ class QuotedPacket:
     total_length: int
     fragment_offset: int
     data: bytes
-    at: int = field(default=0, compare=False)
+    payload: bytes = field(default=b"", compare=False)
 
     @staticmethod
     def parse(buf: Buffer, off: int, end: int) -> QuotedPacket | None:
@@ -160,15 +160,5 @@ class QuotedPacket:
         sport = dport = 0
         if fragment_offset == 0 and data_len >= 4:
             sport, dport = _PORTS.unpack_from(buf, data)
-        return QuotedPacket(
-            src,
-            dst,
-            proto,
-            sport,
-            dport,
-            ident,
-            total_length,
-            fragment_offset,
-            bytes(buf[data : data + data_len]),
-            data,
-        )
+        start, payload = bytes(buf[data : data + data_len]), bytes(buf[data:end])
+        return QuotedPacket(src, dst, proto, sport, dport, ident, total_length, fragment_offset, start, payload)

@@ -148,5 +148,5 @@ class QuotedPacket(icmp.QuotedPacket):
             total_length,
             place,
             bytes(buf[data : data + data_len]),
-            data,
+            bytes(buf[data:end]),
         )
