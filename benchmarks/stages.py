@@ -245,6 +245,9 @@ class _MemoryTap:
     def reopen(self) -> None:
         raise OSError("never gone")
 
+    def link_changed(self, up: bool) -> None:
+        raise OSError("never down")
+
 
 class _Timer:
     """Times a statement again and again and keeps the least: what disturbs can only add to it."""
