@@ -94,8 +94,8 @@ def test_gaps_while_the_program_does_not_read():
         +0  < . 5001:8761(3760) ack 1 win 257
         +0  > . 1:1(0) ack 1 <nop,nop,sack 5001:8761>
         +0  < . 1:5001(5000) ack 1 win 257
-        +0  > . 1:1(0) ack 8761 win 10
+        +0  > . 1:1(0) ack 8761 win 888
         +0  read(4, ..., 20000) = 8760
-        +0  > . 1:1(0) ack 8761 win 79
+        +0  > . 1:1(0) ack 8761 win 8760
         """
     )

@@ -36,8 +36,8 @@ def test_it_opens_when_the_program_reads(version):
         + """
         +.1 read(4, ..., 400) = 400
         +.1 read(4, ..., 500) = 500
+        +0  > . 1:1(0) ack 4381 win 1460
         +.1 read(4, ..., 100) = 100
-        +0  > . 1:1(0) ack 4381 win 12
         +0  < P. 4381:5381(1000) ack 1 win 257
         +0~+.3 > . 1:1(0) ack 5381
         +0  read(4, ..., 9000) = 4380

@@ -115,3 +115,10 @@ async def test_wrong_usage(cli, words, told):
     done = await cli("packetdrill", *words)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+async def test_the_scripts_of_this_project(cli):
+    """A folder as it is: what is beside the suite of TCP runs at the command line as well."""
+    done = await cli("packetdrill", "--linux", "tests/path/tcp/packetdrill")
+    assert done.returncode == 0, done.stdout
+    assert done.stderr == "13 passed\n"

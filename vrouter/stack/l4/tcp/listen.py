@@ -150,7 +150,7 @@ def _find_path(req: Request, now: int) -> bool:
     mss = req.adv_mss - (TIMESTAMP_SIZE if req.ts_ok else 0)
     largest = max(conf.tcp.rmem[2], conf.rmem_max)
     req.rcv_wnd, req.window_clamp, req.rcv_wscale = window.first_window(
-        sock.rcvbuf, mss, sock.window_clamp, req.wscale_ok, largest
+        sock.rcvbuf, mss, window.clamped(sock, sock.window_clamp), req.wscale_ok, largest
     )
     req.rcv_wnd = min(req.rcv_wnd, window.MAX_WINDOW)
     return True

@@ -24,6 +24,7 @@ from vrouter.stack.l4.tcp.tcb import Tcb
 from vrouter.stack.l4.tcp.timestamps import echo_age
 
 if TYPE_CHECKING:
+    from vrouter.stack.l4.tcp.socket import TcpSocket
     from vrouter.stack.wire.tcp import Segment
 
 MAX_WINDOW: Final = 65535
@@ -62,12 +63,20 @@ def initial_window(tcb: Tcb) -> int:
     conf = tcb.ns.conf
     mss = tcb.adv_mss - (TIMESTAMP_SIZE if tcb.ts_recent else 0)
     largest = max(conf.tcp.rmem[2], conf.rmem_max)
-    window, clamp, shift = first_window(tcb.sock.rcvbuf, mss, tcb.window_clamp, conf.tcp.window_scaling, largest)
+    clamp = clamped(tcb.sock, tcb.window_clamp)
+    window, clamp, shift = first_window(tcb.sock.rcvbuf, mss, clamp, conf.tcp.window_scaling, largest)
     tcb.rcv_wscale = shift
     tcb.window_clamp = clamp
     tcb.rcv_ssthresh = window
     tcb.rcv_wnd = min(window, MAX_WINDOW)
     return tcb.rcv_wnd
+
+
+def clamped(sock: TcpSocket, clamp: int) -> int:
+    """The most that is ever offered: `clamp` (0: no limit), and no more than the program's own SO_RCVBUF has room for,
+    which then tells the scale, too."""
+    full = sock.rcvbuf // 2
+    return full if sock.locked & LOCK_RCVBUF and (not clamp or clamp > full) else clamp
 
 
 def begin(tcb: Tcb, now: int) -> None:
