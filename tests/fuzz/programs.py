@@ -55,7 +55,7 @@ _OPTIONS: tuple[tuple[int, int, tuple[Any, ...]], ...] = (
     (41, 26, (0, 1)),  # IPV6_V6ONLY
     (41, 67, (0, 255)),  # IPV6_TCLASS
 )
-_READ = tuple((level, option) for level, option, _ in _OPTIONS) + ((6, 11), (6, 26), (1, 4), (1, 3), (1, 30), (1, 38))
+_READ = (*((level, option) for level, option, _ in _OPTIONS), (6, 11), (6, 26), (1, 4), (1, 3), (1, 30), (1, 38))
 _SIZES = (0, 1, 1, 100, 1000, 1448, 5000, 20000, 65536, 200_000)
 _PEEK, _TRUNC, _OOB, _MORE, _FASTOPEN, _WAITALL = 2, 0x20, 1, 0x8000, 0x20000000, 0x100
 

@@ -6,9 +6,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.fuzz.administration import GROUPS, GROUPS6, SMALL, Administrator
+from tests.fuzz.crowd import Crowd
 from tests.fuzz.forge import Forge, Port
 from tests.fuzz.octets import behind_tags, untagged
+from tests.fuzz.programs import Programs
 from vrouter.stack.base.drop import DropReason
+from vrouter.stack.l4.datagram import DatagramSocket
 
 if TYPE_CHECKING:
     from tests.fuzz.world import Action, World
@@ -68,6 +71,8 @@ class Script:
         self.rng = rng
         self.forge = Forge(rng, captures)
         self.administrator = Administrator(world, rng)
+        self.programs = Programs(world, rng, self.administrator.space, self._address, self._number)
+        self.crowd = Crowd(world, rng)
         self._ports: list[tuple[str, str, Port]] = []
         self._known: list[tuple[Any, Device]] = []
         self._far: list[int] = []
@@ -96,6 +101,8 @@ class Script:
                 actions.append(("call", number, "setsockopt", _IP6, 26, 1))  # IPV6_V6ONLY
                 actions.append(("call", number, "bind", ["", rng.choice((7, 53))]))
                 actions.append(("call", number, "setsockopt", 1, 6, 1))  # SO_BROADCAST
+            if rng.random() < 0.5:
+                actions += self.crowd.join(ns, name, 0x0A000001 | index << 8, (0xFD00 << 48 | index) << 64 | 1)
             if rng.random() < 0.2:
                 actions.append(("sysctl", ns, f"net.ipv4.conf.{name}.rp_filter", rng.choice((1, 2))))
         actions.append(("add_veth", "a", "v0", "b", "v0", 1500))
@@ -170,11 +177,15 @@ class Script:
     def next(self) -> list[Action]:
         """What happens now."""
         roll = self.rng.random()
-        if roll < 0.66:
+        if roll < 0.64:
             return self._frames()
-        if roll < 0.74:
+        if roll < 0.7:
+            return self.crowd.acts()
+        if roll < 0.77:
             return self._time()
-        if roll < 0.88:
+        if roll < 0.83:
+            return self.programs.acts()
+        if roll < 0.9:
             return [self._sockets()]
         return [self.administrator.choose()]
 
@@ -261,6 +272,10 @@ class Script:
 
     # -- sockets ------------------------------------------------------------------------------------------------------
 
+    def _number(self) -> int:
+        self.administrator.number += 1
+        return self.administrator.number
+
     def _netns_socket(self, ns: str, proto: int, family: int = 2) -> Action:
         self.administrator.number += 1
         return ("socket", self.administrator.number, ns, proto, family)
@@ -287,7 +302,7 @@ class Script:
     def _sockets(self) -> Action:
         rng, world = self.rng, self.world
         roll = rng.random()
-        live = list(world.sockets)
+        live = [number for number, sock in world.sockets.items() if isinstance(sock, DatagramSocket) and sock.type == 2]
         if not live or (roll < 0.08 and len(live) < 24):
             family = rng.choice((2, 10))
             return self._netns_socket(

@@ -1,9 +1,9 @@
 """Programs on stream sockets, and the wires between namespaces that talk to each other, of a fuzzed stack.
 
-Every stream of every socket is the same pattern from its beginning, so each byte that is read, and each that leaves, is
-right or wrong by its place alone. `Streams` is the part of the world that has these actions; the promises that it checks
-beyond those of `bounds_tcp`: a byte is what was written at its place; who was told to wait is told when he need not; and
-when all is `calm` what was written arrives, or its connection is over.
+Every stream of every socket is the same pattern from its beginning, so each byte that is read, and each that leaves,
+is right or wrong by its place alone. `Streams` is the part of the world that has these actions; the promises that it
+checks beyond those of `bounds_tcp`: a byte is what was written at its place; who was told to wait is told when he need
+not; and when all is `calm` what was written arrives, or its connection is over.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Streams:
         self.wires: list[Wire] = []
         self.strangers: dict[bytes, deque[bytes]] = {}  # frames to each, by MAC address
 
-    # -- from the world -------------------------------------------------------------------------------------------------
+    # -- from the world -----------------------------------------------------------------------------------------------
 
     def _ns(self, name: str) -> Netns:
         raise NotImplementedError
@@ -94,7 +94,7 @@ class Streams:
     def _collect(self) -> None:
         raise NotImplementedError
 
-    # -- what leaves ----------------------------------------------------------------------------------------------------
+    # -- what leaves --------------------------------------------------------------------------------------------------
 
     def leaves(self, dev: Device, frame: bytes) -> None:
         """A frame left: it goes along its wire, or to a stranger, and its bytes are right."""
@@ -122,7 +122,7 @@ class Streams:
                 data = heard.data[at : at + MOST]
                 assert data == piece(offset + at, len(data)), f"{len(data)} wrong bytes leave at {offset}"
 
-    # -- programs -------------------------------------------------------------------------------------------------------
+    # -- programs -----------------------------------------------------------------------------------------------------
 
     def open(self, number: int, ns: str, family: int, kind: int, proto: int) -> None:
         """A socket of any kind."""
@@ -153,8 +153,10 @@ class Streams:
             stream.waits &= ~mask
             if code in _WAITS:
                 stream.waits |= mask
-                if stream.sock.tcb is not None:
-                    stream.goal = sizing.goal(stream.sock.tcb)
+                tcb = stream.sock.tcb
+                if tcb is not None:
+                    goal = sizing.goal(tcb)
+                    stream.goal = goal if tcb.tcp.has_room(goal) else 0
 
     def write(self, number: int, size: int, flags: int, where: list[Any] | None) -> None:
         """A program writes what comes next in its stream; with `where` it begins a connection so."""
@@ -243,7 +245,7 @@ class Streams:
                 free = tcb.state not in SENDING or sizing.is_writable(tcb)
                 assert not free, f"{sock} is writable, and nobody was told"
 
-    # -- wires ----------------------------------------------------------------------------------------------------------
+    # -- wires --------------------------------------------------------------------------------------------------------
 
     def wire(self, ns1: str, dev1: str, ns2: str, dev2: str) -> None:
         """What leaves one device comes to the other, from now on as `carry` says."""
@@ -307,11 +309,13 @@ class Streams:
         dev = None if space is None else space.devices.get(name)
         return dev if dev is not None and dev.kind == "tap" else None
 
-    # -- the end --------------------------------------------------------------------------------------------------------
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def calm(self) -> None:
         """The wires are good and the strangers silent; programs read all and finish: everything gets where it should.
         Then all is closed, and soon nothing is left."""
+        for ns in self.stack.namespaces.values():
+            ns.sysctl["net.ipv4.tcp_mem"] = "10000 20000 40000"
         self._pass(CALM, True)
         self._check_arrived()
         for number in list(self.streams):

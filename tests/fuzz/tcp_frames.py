@@ -44,6 +44,8 @@ class Heard(NamedTuple):
 def hear(frame: bytes) -> Heard | None:
     """The segment in a frame without a virtio-net header, if it is one."""
     at, kind = behind_tags(frame)
+    if len(frame) < at + (40 if kind == IPV6 else 20):
+        return None
     if kind == IPV4 and frame[at + 9] == TCP and not unpack_from("!H", frame, at + 6)[0] & 0x3FFF:
         l4 = at + (frame[at] & 15) * 4
         end = at + unpack_from("!H", frame, at + 2)[0]

@@ -6,9 +6,10 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from tests.fuzz.crowd import Crowd
 from tests.fuzz.programs import LISTENED, Programs
 from tests.fuzz.tcp_frames import ACK, EDGES, FIN, PSH, RST, SYN, URG, Way, frame, junk
-from tests.fuzz.tcp_peer import Stranger, icmp_error
+from tests.fuzz.tcp_peer import icmp_error
 from vrouter.stack.l4.tcp.tcb import ESTABLISHED, Tcb
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class TcpScript:
         self.rng = rng
         self.number = 0
         self.programs = Programs(world, rng, self._space, self._where, self._next)
-        self.strangers: list[tuple[bytes, Stranger]] = []
+        self.crowd = Crowd(world, rng)
         self.vnet = [False, False]
         self.faults = [0.0] * 4
 
@@ -99,9 +100,8 @@ class TcpScript:
         self._new_faults()
         actions.append(("meet", "a", "e0", "b", "e0"))
         for ns in "ab":
-            for host in (51, 52, 53):
-                station = bytes((2, 0, 0, 0, ord(ns), host))
-                actions.append(("stranger", ns, "e0", station, [_FOUR | host, _SIX | host]))
+            index = 1 + (ns == "b")
+            actions += self.crowd.join(ns, "e0", _FOUR | index, _SIX | index)
             for family, port in zip((10, 2), LISTENED, strict=True):
                 number = self._next()
                 actions.append(("open", number, ns, family, 1, 0))
@@ -122,12 +122,10 @@ class TcpScript:
     def next(self) -> list[Action]:
         """What happens now."""
         roll = self.rng.random()
-        if not self.strangers:
-            self._find_strangers()
         if roll < 0.3:
             return self._carried()
         if roll < 0.55:
-            return self._strange()
+            return self.crowd.acts()
         if roll < 0.65:
             return self._between()
         if roll < 0.83:
@@ -136,42 +134,12 @@ class TcpScript:
             return self._time()
         return self._seldom()
 
-    def _find_strangers(self) -> None:
-        for station in self.world.strangers:
-            ns, host = chr(station[4]), station[5]
-            dev = self.world.stack.namespaces[ns].devices["e0"]
-            for six in (False, True):
-                mine = _SIX | host if six else _FOUR | host
-                yours = (_SIX if six else _FOUR) + 1 + (ns == "b")
-                way = Way(ns, "e0", dev.mac, station, dev.vnet_hdr, six, mine, yours, self.rng)
-                self.strangers.append((station, Stranger(self.rng, way)))
-
     def _carried(self) -> list[Action]:
         rng = self.rng
         return [
             ("carry", 0, rng.randrange(2), rng.choice((1, 3, 20, 100)), rng.getrandbits(32), list(self.faults))
             for _ in range(2)
         ]
-
-    def _strange(self) -> list[Action]:
-        """A stranger hears what there is for him, and says something."""
-        rng = self.rng
-        station, stranger = rng.choice(self.strangers)
-        if stranger.way.ns not in self.world.stack.namespaces:
-            return []
-        heard = self.world.strangers[station]
-        said: list[bytes] = []
-        while heard:
-            frame_ = heard.popleft()
-            for other, one in self.strangers:
-                if other == station:
-                    said += one.hears(frame_)
-        if rng.random() < 0.15:
-            said += stranger.opens(rng.choice((*LISTENED, *LISTENED, 81)))
-        for _ in range(rng.choice((0, 1, 3))):
-            said += stranger.acts()
-        way = stranger.way
-        return [("receive", way.ns, way.dev, frame_) for frame_ in said[:80]]
 
     def _between(self) -> list[Action]:
         """Somebody interferes with what the two say: who is on no path of theirs can do no more than this."""
