@@ -108,7 +108,8 @@ def who_has(interface, target, source):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
     s.bind((interface, 0))
     mac = s.getsockname()[4]
-    ask = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, socket.inet_aton(source), b"", socket.inet_aton(target))
+    ours, theirs = socket.inet_aton(source), socket.inet_aton(target)
+    ask = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, ours, b"", theirs)
     s.send(b"\\xff" * 6 + mac + b"\\x08\\x06" + ask)
     s.settimeout(2)
     while True:
@@ -169,8 +170,15 @@ def offer(interface, address):
 class Blocking:
     """A socket of a namespace whose calls block a thread: each is tried on the loop, and again when it is readable."""
 
-    def __init__(self, netns: vrouter.Netns, loop: asyncio.AbstractEventLoop, numbers: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        netns: vrouter.Netns,
+        loop: asyncio.AbstractEventLoop,
+        waits: asyncio.Event | None,
+        numbers: tuple[int, ...],
+    ) -> None:
         self._loop = loop
+        self._waits = waits
         self._timeout: float | None = None
         self._sock: Any = self._on_loop(lambda: netns.socket(*numbers))
 
@@ -201,26 +209,28 @@ class Blocking:
                 try:
                     return self._on_loop(lambda: method(*args))
                 except BlockingIOError:
+                    if self._waits is not None:
+                        self._loop.call_soon_threadsafe(self._waits.set)
                     if not real_select.select([self], [], [], self._timeout)[0]:
                         raise TimeoutError("timed out") from None
 
         return call
 
 
-def adapter(netns: vrouter.Netns, loop: asyncio.AbstractEventLoop) -> types.ModuleType:
+def adapter(netns: vrouter.Netns, loop: asyncio.AbstractEventLoop, waits: asyncio.Event | None) -> types.ModuleType:
     """What the programs import as `socket`: the module's constants and functions, and sockets of the namespace."""
     module = types.ModuleType("socket")
     for name in dir(real_socket):
         setattr(module, name, getattr(real_socket, name))
     module.SOL_RAW = 255  # type: ignore[attr-defined]
     module.ETH_P_ALL = 3  # type: ignore[attr-defined]
-    module.socket = lambda *numbers: Blocking(netns, loop, numbers)  # type: ignore[attr-defined]
+    module.socket = lambda *numbers: Blocking(netns, loop, waits, numbers)  # type: ignore[attr-defined]
     return module
 
 
-def program(text: str, netns: vrouter.Netns) -> dict[str, Any]:
-    """The program's names, with its `socket` being the adapter."""
-    module = adapter(netns, asyncio.get_running_loop())
+def program(text: str, netns: vrouter.Netns, waits: asyncio.Event | None = None) -> dict[str, Any]:
+    """The program's names, with its `socket` being the adapter; `waits` is set when it waits for something."""
+    module = adapter(netns, asyncio.get_running_loop(), waits)
 
     def importing(name: str, *rest: Any) -> Any:
         return module if name == "socket" else __import__(name, *rest)
@@ -266,9 +276,9 @@ async def test_arp(pair: Pair) -> None:
 async def test_a_sniffer(pair: Pair) -> None:
     """Frames both ways, without their headers."""
     red, blue = pair
-    sniffing = asyncio.ensure_future(asyncio.to_thread(program(SNIFFER, red)["sniff"], "x", 2))
-    while not red.socket_records(proto="packet") or red.socket_records(proto="packet")[0]["local"] != "*:x":
-        await asyncio.sleep(0.01)
+    waits = asyncio.Event()
+    sniffing = asyncio.ensure_future(asyncio.to_thread(program(SNIFFER, red, waits)["sniff"], "x", 2))
+    await waits.wait()
     with blue.socket(2, 2) as one, red.socket(2, 2) as other:
         one.bind(("10.0.0.2", 9))
         other.bind(("10.0.0.1", 9))
@@ -281,9 +291,9 @@ async def test_dhcp(pair: Pair) -> None:
     """RFC 2131 4.1: broadcasts out of a device by its name, and the answer to everybody."""
     red, blue = pair
     mac = red.stack.device("x").mac
-    serving = asyncio.ensure_future(asyncio.to_thread(program(DHCP, blue)["offer"], "y", "10.0.0.77"))
-    while not blue.socket_records(sport=67):
-        await asyncio.sleep(0.01)
+    waits = asyncio.Event()
+    serving = asyncio.ensure_future(asyncio.to_thread(program(DHCP, blue, waits)["offer"], "y", "10.0.0.77"))
+    await waits.wait()
     asked = await asyncio.to_thread(program(DHCP, red)["discover"], "x", mac)
     assert asked == ("10.0.0.77", "10.0.0.2", 67)
     assert await serving == ("10.0.0.1", 68)
