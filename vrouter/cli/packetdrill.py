@@ -52,7 +52,10 @@ def _files(words: list[str]) -> list[Path]:
     found: list[Path] = []
     for word in words:
         path = Path(word)
-        found += sorted(path.rglob("*.pkt")) if path.is_dir() else [path]
+        scripts = sorted(path.rglob("*.pkt")) if path.is_dir() else [path]
+        if not scripts:
+            raise usage(f"no file below {word} ends in .pkt")
+        found += scripts
     return found
 
 

@@ -117,6 +117,14 @@ async def test_wrong_usage(cli, words, told):
     assert told in done.stderr
 
 
+async def test_a_folder_without_scripts(cli, tmp_path):
+    """A folder that was mistaken is no success: status 2, and what was looked for."""
+    (tmp_path / "notes.txt").write_text("not a script")
+    done = await cli("packetdrill", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no file below {tmp_path} ends in .pkt" in done.stderr
+
+
 async def test_the_scripts_of_this_project(cli):
     """A folder as it is: what is beside the suite of TCP runs at the command line as well."""
     done = await cli("packetdrill", "--linux", "tests/path/tcp/packetdrill")
