@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from tests.path.tcp.bare import Bare
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.l4 import constants as c
@@ -129,3 +131,21 @@ def test_a_probe_that_the_window_held_back_is_forgotten_when_its_data_arrive() -
     assert board.sacked == 1000
     assert board.retrans == sum(one.end - one.start for one in board.ranges[:-1] if one.flags & RETRANS)
     assert board.probe == 0
+
+
+def test_what_came_before_the_peer_went_silent_can_be_read() -> None:
+    """SO_KEEPALIVE, socket(7): the error of a connection that keep-alive gave up comes after the data that are here."""
+    world = Bare()
+    listener = world.listener(SO_KEEPALIVE=1, TCP_KEEPIDLE=1, TCP_KEEPINTVL=1, TCP_KEEPCNT=2)
+    ack = world.handshake() + 1
+    sock, _ = listener.accept(now=world.now)
+    world.send(ACK, seq=1001, ack=ack, data=b"hello")
+    world.sent()
+    world.run(10)
+    assert world.sent()[-1].flags == RST | ACK
+    assert sock.recv(10, now=world.now) == b"hello"
+    with pytest.raises(TimeoutError):
+        sock.recv(10, now=world.now)
+    assert sock.recv(10, now=world.now) == b""
+    sock.close(now=world.now)
+    assert world.ns.tcp_state.memory == 0

@@ -127,7 +127,8 @@ def keepalive(tcb: Tcb, now: int) -> None:
         over = tcb.probes >= (sock.keepcnt or conf.keepalive_probes)
     if over:
         tcb.ns.stats[_ABORTED] += 1
-        lifecycle.abort(tcb, errno.ETIMEDOUT, now, True)
+        output.send_reset(tcb, now)
+        lifecycle.done(tcb, errno.ETIMEDOUT)  # what came before can still be read
     elif wake_up(tcb, _KEEP_ALIVE, now):
         tcb.probes += 1
         arm_keepalive(tcb, now + (sock.keepintvl or conf.keepalive_intvl))

@@ -15,7 +15,7 @@ A *push* is where a write ended: the segment that ends there says PSH (RFC 9293 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final, TypeAlias
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -106,8 +106,8 @@ class SendQueue:
             first = 0
         self._first = first
         pushes = self._pushes
-        while pushes and pushes[0] <= ack:
-            pushes.pop(0)
+        if pushes and pushes[0] <= ack:
+            del pushes[: bisect_right(pushes, ack)]
         return freed
 
     def push(self, unsent: int) -> None:
@@ -121,7 +121,9 @@ class SendQueue:
     def pushed(self, end: int) -> bool:
         """Whether what ends before `end` is to say PSH."""
         pushes = self._pushes
-        return bool(pushes) and (pushes[-1] == end or (end < pushes[-1] and end in pushes))
+        if not pushes or end > pushes[-1]:
+            return False
+        return pushes[bisect_left(pushes, end)] == end
 
     def clear(self) -> None:
         """Let go of everything."""
