@@ -27,7 +27,7 @@ from vrouter.testing import TapLab
 
 pytestmark = [pytest.mark.tap, pytest.mark.scoped, pytest.mark.tools("ip", "curl", "nginx", "nstat", "sha256sum")]
 
-MIB = int(os.environ.get("VROUTER_TEST_MIB", "192"))
+MIB = int(os.environ.get("VROUTER_TEST_MIB", "128"))
 MIB_TLS = min(MIB, 32)
 WAIT = 300.0  # s for a large file, however busy the machine
 CURL = ("curl", "--silent", "--show-error", "--fail", "--max-time", "250")
