@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vrouter import __version__, records
 from vrouter.stack.base.addresses import V4, V6
+from vrouter.stack.l4 import listing
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -78,7 +79,11 @@ def families(router: Router) -> Iterator[tuple[Family, Iterable[Sample]]]:
     )
     yield (
         Family("vrouter_sockets", "gauge", "Bound sockets, by protocol."),
-        _counted(router, records.sockets(router), "netns", "proto"),
+        (
+            ({"netns": path, "proto": proto}, count)
+            for path, ns in router.stack.namespaces.items()
+            for proto, count in listing.counts(ns).items()
+        ),
     )
     yield from _bridges(router)
     stats = (({"netns": row["netns"], "name": row["name"]}, row["value"]) for row in records.stats(router))

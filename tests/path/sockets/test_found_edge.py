@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 
 import pytest
 
@@ -12,6 +13,7 @@ import vrouter
 from tests.path.admin import asking
 from tests.path.sockets.world import World
 from vrouter.cli.socket_text import socket_query
+from vrouter.stack.l4.listing import counts
 
 pytestmark = pytest.mark.scoped
 
@@ -120,3 +122,25 @@ def test_states_have_the_words_of_ss(word: str, state: str) -> None:
     """ss(8): the names of a filter, and those of the table."""
     assert socket_query(["state", word], {})["state"] == state
     assert socket_query(["state", state], {})["state"] == state
+
+
+async def test_sockets_are_counted_without_their_rows(pair: Pair) -> None:
+    """The numbers of the metric are those of the rows, of every protocol."""
+    red, blue = pair
+    server = await blue.create_server(asyncio.Protocol, "10.0.0.2", 80)
+    ends = [(await red.create_connection(asyncio.Protocol, "10.0.0.2", 80))[0] for _ in range(3)]
+    opened = [red.socket(*numbers) for numbers in ((2, 3, 1), (17, 3, 0x0300), (17, 2, 0x0300), (2, 2))]
+    opened[3].bind(("10.0.0.1", 5))
+    await asyncio.sleep(0)
+    ends.pop().close()  # what is left of it is a row as well
+    await asyncio.sleep(0)
+    for netns in pair:
+        assert counts(netns.stack) == Counter(row["proto"] for row in netns.socket_records())
+    assert counts(red.stack) == {"raw": 1, "p_raw": 1, "p_dgr": 1, "udp": 1, "tcp": 3}
+    for sock in opened:
+        sock.close()
+    server.close()
+    server.abort_clients()
+    await server.wait_closed()
+    for end in ends:
+        end.abort()

@@ -82,6 +82,15 @@ def records(ns: Netns, wanted: Wanted = EVERYTHING, *, more: bool = False) -> li
     return found
 
 
+def counts(ns: Netns) -> dict[str, int]:
+    """How many rows `records` has of each protocol, without making them: there may be very many."""
+    found: dict[str, int] = {}
+    for entry in _entries(ns):
+        name = entry.record()["proto"] if isinstance(entry, PacketSocket) else entry.table.name
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
 def _row(entry: Entry, now: int, more: bool = False) -> dict[str, Any]:
     if isinstance(entry, Request | TimeWait):
         return row_of_rest(entry, more, now)
