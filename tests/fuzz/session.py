@@ -56,14 +56,14 @@ def run(
 ) -> Outcome:
     """Feed at least `frames` frames; raises `Failure`. With `recorded`, every episode's seed and actions go into it.
 
-    Every fourth episode is about TCP, or with `tcp` each.
+    Every eighth episode is about TCP, or with `tcp` each.
     """
     digest = blake2b(digest_size=16)
     done = actions = refused = episode = 0
     met: set[str] = set()
     while done < frames:
         episode_seed = seed * 1_000_003 + episode
-        world, log = _episode(episode_seed, min(EPISODE, frames - done), captures, tcp or episode % 4 == 3)
+        world, log = _episode(episode_seed, min(EPISODE, frames - done), captures, tcp or episode % 8 == 7)
         if recorded is not None:
             recorded.append((episode_seed, log))
         digest.update(world.digest.digest())
