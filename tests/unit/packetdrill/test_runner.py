@@ -152,3 +152,45 @@ def test_one_connection_after_another() -> None:
         "+0 > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>\n"
     )
     assert run_text(text).passed
+
+
+def test_a_counter_that_has_moved() -> None:
+    """``nstat | grep NAME`` holds when the counter has moved since nstat was called last."""
+    moved = LISTEN + "+0 `nstat | grep TcpPassiveOpens > /dev/null`\n"
+    assert run_text(moved).passed
+    again = run_text(moved + "+0 `nstat | grep TcpPassiveOpens`\n")
+    assert (again.outcome, again.text) == ("failed", "TcpPassiveOpens has not moved")
+    assert run_text(LISTEN + "+0 `nstat | grep TcpExtNoSuchThing`\n").outcome == "linux only"
+
+
+def test_the_queue_fq_paces() -> None:
+    """``tc qdisc … fq`` stands for pacing: behind the first ten segments the others wait, with pfifo they do not."""
+    text = ACCEPTED + (
+        "+0 write(4, ..., 10000) = 10000\n+0 > P. 1:10001(10000) ack 1\n+.1 < . 1:1(0) ack 10001 win 257\n"
+        "+0 write(4, ..., 8000) = 8000\n+0 > P. 10001:12001(2000) ack 1\n+0 > P. 12001:14001(2000) ack 1\n"
+        "+0 > P. 14001:16001(2000) ack 1\n"
+    )
+    assert run_text("`tc qdisc replace dev tun0 root pfifo`\n" + text).passed
+    paced = run_text("`tc qdisc replace dev tun0 root fq`\n" + text)
+    assert (paced.outcome, paced.text) == ("failed", "nothing was sent until 0.204000 s")
+
+
+def test_what_is_learnt_can_be_forgotten() -> None:
+    """``ip tcp_metrics flush`` in the midst of a script: the cookie of a peer is asked for anew."""
+    ask = (
+        "+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n"
+        "+0 sendto(3, ..., 10, MSG_FASTOPEN, ..., ...) = -1 EINPROGRESS (Operation now in progress)\n"
+        "+0 > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7,FO,nop,nop>\n"
+        "+0 < S. 0:0(0) ack 1 win 1000 <mss 1460,nop,nop,FO 0123456789abcdef,nop,nop>\n"
+        "+0 > . 1:1(0) ack 1\n+0 close(3) = 0\n"
+    )
+    assert run_text(ask + "+0 `ip tcp_metrics flush all`\n" + ask.replace("= 3", "= 5").replace("(3", "(5")).passed
+    assert run_text(ask + ask.replace("= 3", "= 5").replace("(3", "(5")).outcome == "failed"
+
+
+def test_addresses_of_the_other_version_are_left_out() -> None:
+    """A script that spells out IPv4's addresses runs over IPv6 with those there are."""
+    text = "--local_ip=192.168.0.9\n--remote_ip=192.0.2.9\n" + LISTEN.replace("1460", "1460")
+    assert run_text(text).passed
+    assert run_text(text, settings=Settings("ipv6")).passed
+    assert run_text("--local_ip=nonsense\n" + LISTEN).outcome == "unreadable"
