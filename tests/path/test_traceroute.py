@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.path.sockets.world import turns
 from vrouter.stack.base.drop import DropReason
 from vrouter.stack.hooks import hooks as hook
 from vrouter.stack.l4 import constants as c
@@ -264,7 +265,7 @@ def test_its_reader_goes_away(chain: Chain) -> None:
         await records.aclose()
         assert list(chain.a.ns.sockets) == []
         task = asyncio.ensure_future(traceroute(face.router.driver, face.stack, chain.b.addr, first_hop=4))
-        await asyncio.sleep(0.01)
+        await turns(3)
         assert len(chain.a.ns.sockets) == 2
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -281,7 +282,7 @@ def test_forged_answers_are_nobodys(chain: Chain) -> None:
         task = asyncio.ensure_future(
             traceroute(face.router.driver, face.stack, chain.b.addr, method="tcp", first_hop=4, max_hops=4, probes=1)
         )
-        await asyncio.sleep(0.001)
+        await turns(3)
         quote = frames.ipv4(chain.a.addr, chain.b.addr, 6, b"\x80\0\0\x50\0\0\0\0" + bytes(12))
         for packet in (quote, quote[:20] + b"\1\1\1\1" + quote[24:]):
             error = frames.icmp_error(11, 0, packet)

@@ -180,8 +180,6 @@ class Script:
         ask("to another with a peer", mine.sendto, b"other", (HOME, 0))
         self.drain("of its peer alone", mine, masked=True)
         ask("shutdown", sock.shutdown, 2)
-        ask("listen", sock.listen, 1)
-        ask("accept", sock.accept)
 
     def whole4(self) -> None:
         ask, new = self.ask, self.new
@@ -488,8 +486,6 @@ class Script:
         ask("packet: peer", sock.getpeername)
         ask("packet: connect", sock.connect, ("d0", 0))
         ask("packet: shutdown", sock.shutdown, 2)
-        ask("packet: listen", sock.listen, 1)
-        ask("packet: accept", sock.accept)
         ask("packet: statistics", sock.getsockopt, SOL_PACKET, 6, 8)
         sender = new(17, socket.SOCK_DGRAM, 0)
         for _ in range(3):
@@ -529,14 +525,8 @@ class Ours:
         self.sock = sock
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name in ("listen", "accept"):
-            return self._refused
         call = getattr(self.sock, name)
         return lambda *args: call(*args, now=None)
-
-    @staticmethod
-    def _refused(*args: Any) -> None:
-        raise OSError(errno.EOPNOTSUPP, "")
 
 
 COMMANDS = f"""

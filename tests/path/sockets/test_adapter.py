@@ -222,9 +222,9 @@ def adapter(netns: vrouter.Netns, loop: asyncio.AbstractEventLoop, waits: asynci
     module = types.ModuleType("socket")
     for name in dir(real_socket):
         setattr(module, name, getattr(real_socket, name))
-    module.SOL_RAW = 255  # type: ignore[attr-defined]
-    module.ETH_P_ALL = 3  # type: ignore[attr-defined]
-    module.socket = lambda *numbers: Blocking(netns, loop, waits, numbers)  # type: ignore[attr-defined]
+    module.SOL_RAW = 255
+    module.ETH_P_ALL = 3
+    module.socket = lambda *numbers: Blocking(netns, loop, waits, numbers)
     return module
 
 
