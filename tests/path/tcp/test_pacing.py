@@ -6,7 +6,6 @@ import pytest
 
 from tests.path.tcp.scripted import STRICT, accepted, play
 
-
 SLOW = (
     accepted(before="+0 setsockopt(3, SOL_SOCKET, SO_MAX_PACING_RATE, [100000], 4) = 0")
     + """
