@@ -244,7 +244,7 @@ class Stranger:
             one.mine_window >> one.mine_scale if one.mine_window > 65535 else one.mine_window,
             data,
             self._area(one, one.ahead),
-            **wrong,  # type: ignore[arg-type]
+            **wrong,  # type: ignore[arg-type]  # what is wrong is of any type
         )
 
     def ack(self, one: Connection) -> bytes:
@@ -340,7 +340,7 @@ class Stranger:
             blocks = [tuple(rng.sample(ahead, 2)) for _ in range(rng.randrange(1, 5))]
             if rng.random() < 0.5:
                 blocks = [(min(pair), max(pair)) for pair in blocks]
-            keep, one.ahead = one.ahead, blocks  # type: ignore[assignment]
+            keep, one.ahead = one.ahead, blocks  # type: ignore[assignment]  # pairs in order
             made = self.ack(one)
             one.ahead = keep if rng.random() < 0.8 else []
             return [made]

@@ -167,7 +167,7 @@ async def cli(here: Site, admin: str, *words: str) -> tuple[int, str, str]:
 @once
 @both_families
 async def test_sockets_are_shown_and_killed(tap_lab: TapLab, tmp_path: Path, family: int) -> None:
-    """DESIGN 6: `show sockets -i` knows of a connection what ss does, and `socket kill` ends it as `ss -K` would."""
+    """`show sockets -i` knows of a connection what ss does, and `socket kill` ends it as `ss -K` would."""
     admin = str(tmp_path / "v.sock")
     async with site(tap_lab, admin=admin) as here, here.agent() as agent:
         ours = await connect(here, agent, FROM_KERNEL, family)
