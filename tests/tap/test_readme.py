@@ -112,9 +112,37 @@ def test_the_program(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
     assert not os.path.exists(f"/run/netns/{renamed('lan-host')}")
 
 
+def test_the_program_that_runs_in_a_namespace(deploy: Callable[..., Deployment], tmp_path: Path) -> None:
+    """aiohttp, as it is, gets a page from a kernel's server by the namespace's way."""
+    deployment = deploy("router.toml", start=False)
+    text = programs()[1]
+    assert "aiohttp" in text
+    program = tmp_path / "program.py"
+    program.write_text(text.replace("configs/router.toml", str(deployment.path)), encoding="utf-8")
+    (tmp_path / "index.html").write_text("hello from afar")
+    far = renamed("wan-host")
+    subprocess.run(["ip", "netns", "add", far], check=True)
+    serve = ["ip", "netns", "exec", far, sys.executable, "-m", "http.server", "-d", str(tmp_path), "8080"]
+    try:
+        subprocess.run(["ip", "-n", far, "link", "set", "lo", "up"], check=True)
+        with subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+            try:
+                ask = ["ip", "netns", "exec", far, "curl", "-s", "http://127.0.0.1:8080/"]
+                end = time.monotonic() + PATIENCE
+                while subprocess.run(ask, capture_output=True).returncode:
+                    assert time.monotonic() < end, "the server does not answer"
+                env = os.environ | {"PYTHONPATH": str(ROOT)}
+                done = subprocess.run([sys.executable, program], env=env, capture_output=True, text=True, timeout=60)
+                assert (done.returncode, done.stdout) == (0, "hello from afar\n"), done.stderr
+            finally:
+                server.terminate()
+    finally:
+        subprocess.run(["ip", "netns", "del", far], check=True)
+
+
 def test_the_tests(tmp_path: Path) -> None:
     """The tests that it shows pass as they stand, with the plugin and nothing else."""
-    (tmp_path / "test_readme.py").write_text(programs()[1], encoding="utf-8")
+    (tmp_path / "test_readme.py").write_text(programs()[2], encoding="utf-8")
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
     )
