@@ -72,6 +72,7 @@ class Stranger:
         self.rng = rng
         self.way = way
         self.known: dict[tuple[int, int], Connection] = {}
+        self.numbers: dict[tuple[int, int], int] = {}
         self.cookie = b""
 
     # -- what he hears ------------------------------------------------------------------------------------------------
@@ -172,7 +173,9 @@ class Stranger:
         rng = self.rng
         if len(self.known) >= _MOST:
             del self.known[rng.choice(list(self.known))]
-        one = Connection(port, peer_port, rng.choice((*EDGES, rng.getrandbits(32), rng.getrandbits(32))))
+        # Between the same ends always the same: else bytes of one connection could be in the window of the next.
+        number = rng.choice((*EDGES, rng.getrandbits(32), rng.getrandbits(32)))
+        one = Connection(port, peer_port, self.numbers.setdefault((port, peer_port), number))
         one.tsval = rng.choice((*EDGES, rng.getrandbits(32)))
         self.known[port, peer_port] = one
         return one
