@@ -317,7 +317,9 @@ class Stranger:
             return [frame(way, *key, mine + rng.choice(near), theirs, rng.choice((RST, RST | ACK)), 0)]
         if kind == 1:  # SYNs
             flags = rng.choice((SYN, SYN | ACK, SYN | FIN, SYN | RST, SYN | ACK | URG))
-            return [frame(way, *key, rng.choice((mine + rng.choice(near), one.iss)), theirs, flags, 1000, b"", area)]
+            # One that might begin a connection anew has numbers that his data are in no window of.
+            seq = rng.choice((mine + rng.choice(near) if flags & ACK else mine + (1 << 30), one.iss))
+            return [frame(way, *key, seq, theirs, flags, 1000, b"", area)]
         if kind == 2:  # data where they do not belong
             start = max(one.sent + rng.choice(near[:9]), 0)
             data = piece(start, rng.choice(_SIZES[:7]))
