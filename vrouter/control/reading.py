@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from vrouter.control.streaming import ROWS_PER_PIECE, DeviceCapture, array_of, e
 from vrouter.stack.base.addresses import V6, parse_address_zone, scoped
 from vrouter.stack.capture import SNAPLEN
 from vrouter.stack.l3.fib import REJECT, TABLE_MAIN, to_record
+from vrouter.stack.l4.listing import Wanted
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -44,7 +45,17 @@ def routes(router: Router, call: Call) -> Response | list[dict[str, Any]]:
     """Routes of one table: as a list, or piece by piece where they are many, or lines."""
     query = call.query
     table = TABLE_MAIN if query["table"] is None else query["table"]
-    rows = records.iter_routes(router, query["netns"], family=query["family"], table=table)
+    return _in_pieces(records.iter_routes(router, query["netns"], family=query["family"], table=table), call)
+
+
+def sockets(router: Router, call: Call) -> Response | list[dict[str, Any]]:
+    """Sockets and connections: as a list, or piece by piece where they are many, or lines."""
+    query = call.query
+    wanted = Wanted(query["proto"], bool(query["listening"]), query["state"], query["sport"], query["dport"])
+    return _in_pieces(records.iter_sockets(router, query["netns"], wanted, info=bool(query["info"])), call)
+
+
+def _in_pieces(rows: Iterator[dict[str, Any]], call: Call) -> Response | list[dict[str, Any]]:
     first = list(islice(rows, ROWS_PER_PIECE))
     as_lines = LINES in call.headers.get("accept", "")
     if len(first) < ROWS_PER_PIECE and not as_lines:

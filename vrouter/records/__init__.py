@@ -34,7 +34,7 @@ from vrouter.records.addressing import FAMILIES, addresses, adverts, neighbors, 
 from vrouter.records.chosen import Record
 from vrouter.records.links import bridges, fdb, mdb, ports, vlans
 from vrouter.records.multicast import groups, listeners, mroutes, queriers
-from vrouter.records.namespaces import crossings, devices, drops, netns, sockets, stats
+from vrouter.records.namespaces import crossings, devices, drops, iter_sockets, netns, sockets, stats
 from vrouter.records.routing import iter_routes, nexthops, route_record, routes, rules
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "fdb",
     "groups",
     "iter_routes",
+    "iter_sockets",
     "listeners",
     "mdb",
     "mroutes",

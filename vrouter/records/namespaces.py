@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vrouter.records.chosen import Record, namespaces
@@ -11,8 +11,7 @@ from vrouter.stack.base.addresses import format_mac
 from vrouter.stack.base.counters import Stat
 from vrouter.stack.base.drop import DROP_TABLE
 from vrouter.stack.l2.vlan import PROTOCOL_NAMES
-from vrouter.stack.l4.listing import Wanted
-from vrouter.stack.l4.listing import records as socket_records
+from vrouter.stack.l4.listing import Wanted, iter_records
 
 if TYPE_CHECKING:
     from vrouter.appliance import Router
@@ -71,7 +70,13 @@ def sockets(
 ) -> list[Record]:
     """Bound sockets and connections in ss(8)'s words; with `info` what ``ss -i`` and ``ss -o`` tell."""
     wanted = Wanted(proto, listening, state, sport, dport)
-    return [row for ns in namespaces(router, netns) for row in socket_records(ns, wanted, more=info)]
+    return list(iter_sockets(router, netns, wanted, info=info))
+
+
+def iter_sockets(router: Router, netns: str | None, wanted: Wanted, *, info: bool = False) -> Iterator[Record]:
+    """`sockets`, one by one: there may be very many. KeyError comes at once, not with the first row."""
+    chosen = namespaces(router, netns)
+    return (row for ns in chosen for row in iter_records(ns, wanted, more=info))
 
 
 def crossings(router: Router, netns: str | None = None) -> list[Record]:

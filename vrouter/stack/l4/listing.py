@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vrouter.stack.l4.packet_socket import PacketSocket
+from vrouter.stack.l4.socket import Socket
 from vrouter.stack.l4.tcp import request, timewait
 from vrouter.stack.l4.tcp.details import NOTHING, details, row_of_rest
 from vrouter.stack.l4.tcp.request import Request
@@ -21,7 +22,6 @@ from vrouter.stack.l4.tcp.timewait import TimeWait
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from vrouter.stack.l4.socket import Socket
     from vrouter.stack.netns import Netns
 
     Entry: TypeAlias = Socket | Request | TimeWait
@@ -71,15 +71,22 @@ def _entries(ns: Netns) -> Iterator[Entry]:
 
 def records(ns: Netns, wanted: Wanted = EVERYTHING, *, more: bool = False) -> list[dict[str, Any]]:
     """The rows of ``show sockets`` for a namespace; with `more` what ``ss -i`` tells stands in them."""
-    now = ns.stack.now
-    found = []
+    return list(iter_records(ns, wanted, more=more))
+
+
+def iter_records(ns: Netns, wanted: Wanted = EVERYTHING, *, more: bool = False) -> Iterator[dict[str, Any]]:
+    """`records` one by one, each as it is when it is asked for; what has been closed by then is left out."""
     for entry in _entries(ns):
-        if not wanted.fits(entry):
+        if not wanted.fits(entry) or (isinstance(entry, Socket) and entry.closed and not _lives_on(entry)):
             continue
-        row = _row(entry, now, more)
+        row = _row(entry, ns.stack.now, more)
         if wanted.shows(row):
-            found.append(row)
-    return found
+            yield row
+
+
+def _lives_on(sock: Socket) -> bool:
+    """Whether a socket that its program has closed is still a connection."""
+    return isinstance(sock, TcpSocket) and sock.tcb is not None
 
 
 def counts(ns: Netns) -> dict[str, int]:
