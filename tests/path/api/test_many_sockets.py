@@ -17,7 +17,7 @@ async def test_many_sockets_come_in_pieces() -> None:
         for sock in opened:
             sock.bind(("127.0.0.1", 0))
         whole = await client.ask("GET", "/v1/sockets?netns=many")
-        assert sorted(row["local"] for row in whole.json()) == sorted(
+        assert sorted(row["local"] for row in whole.json) == sorted(
             f"127.0.0.1:{sock.getsockname()[1]}" for sock in opened
         )
         await client.send("GET", "/v1/sockets?netns=many&info=true", accept="application/x-ndjson")
