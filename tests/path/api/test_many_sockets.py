@@ -36,7 +36,6 @@ async def test_they_are_looked_at_one_after_another() -> None:
         await client.send("GET", "/v1/sockets?netns=many&info=true", accept="application/x-ndjson")
         assert (await client.head()).status == 200
         first = await client.piece()
-        assert first.count(b"\n") == ROWS_PER_PIECE
         opened[-1].close()
         rest = first + b"".join([piece async for piece in client.pieces()])
         found = [json.loads(line)["local"] for line in rest.splitlines()]
