@@ -76,7 +76,9 @@ def _options(area: bytes) -> dict[int, bytes]:
         if area[at] == 1:
             at += 1
             continue
-        length = area[at + 1]
+        length = area[at + 1] if at + 1 < len(area) else 0
+        if length < 2:  # somebody else's, forwarded
+            break
         found[area[at]] = area[at + 2 : at + length]
         at += length
     return found
