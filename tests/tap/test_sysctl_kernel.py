@@ -19,6 +19,11 @@ DIFFERING = {
     "net.ipv6.icmp.ratelimit",
     "net.core.rmem_default", "net.core.rmem_max", "net.core.wmem_default", "net.core.wmem_max",
     "net.ipv4.icmp_msgs_per_sec", "net.ipv4.icmp_msgs_burst",
+    # These follow the machine's memory, or what its distribution chose.
+    "net.ipv4.tcp_mem", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", "net.ipv4.tcp_max_tw_buckets",
+    "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_max_orphans", "net.ipv4.tcp_congestion_control",
+    # These differ on purpose (docs/differences.md), or in what says "none".
+    "net.ipv4.tcp_challenge_ack_limit", "net.ipv4.tcp_mtu_probing", "net.ipv4.tcp_fastopen_key",
 }  # fmt: skip
 
 # Runs inside the namespace: performs each step and prints every setting after it.
