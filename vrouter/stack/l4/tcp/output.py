@@ -82,8 +82,13 @@ def queue_data(tcb: Tcb, data: Data) -> int:
     queue = tcb.sndq
     if queue is None:
         queue = tcb.sndq = SendQueue(tcb.write_seq)
-    window = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
-    left = sizing.room(tcb, queue, size, min(recovery.room(tcb, tcb.ns.stack.now), window))
+    write_seq = tcb.write_seq
+    if size <= tcb.mss and queue.end == queue.base and tcb.snd_nxt == write_seq:
+        left = size  # a dialogue: nothing waits, and one segment has room whatever the bounds
+        queue.tail = write_seq
+    else:
+        window = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+        left = sizing.room(tcb, queue, size, min(recovery.room(tcb, tcb.ns.stack.now), window))
     if size > left:
         tcb.wants_room = True
         if not left:
