@@ -20,7 +20,7 @@ import contextvars
 import errno
 from asyncio import constants, transports
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from vrouter.sockets.bsd import TransportSocket
@@ -200,33 +200,9 @@ class StreamTransport(transports._FlowControlMixin):
         if self._into_buffer:
             self._read_into_buffer()
             return
-        driver = self._driver
-        now = driver.clock()
-        try:
-            data = self._sock.recv(MAX_READ, now=now)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._fail(error, "Fatal read error on socket transport")
-            return
-        finally:
-            driver.settle(now)
-            if self._face is not None:
-                self._face.bell.sync()
-        if not data:
-            self._read_eof()
-            return
-        try:
-            self._protocol.data_received(data)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fail(error, "Fatal error: protocol.data_received() call failed.")
-            return
-        self._read_later()
+        self._hand_over(self._sock.recv, MAX_READ, "data_received")
 
     def _read_into_buffer(self) -> None:
-        driver = self._driver
         try:
             buffer = self._protocol.get_buffer(-1)
             if not len(buffer):
@@ -236,9 +212,14 @@ class StreamTransport(transports._FlowControlMixin):
         except BaseException as error:
             self._fail(error, "Fatal error: protocol.get_buffer() call failed.")
             return
+        self._hand_over(self._sock.recv_into, buffer, "buffer_updated")
+
+    def _hand_over(self, receive: Callable[..., Any], argument: Any, telling: str) -> None:
+        """Receive once, by ``receive(argument)``, and tell the protocol what came of it by its method `telling`."""
+        driver = self._driver
         now = driver.clock()
         try:
-            count = self._sock.recv_into(buffer, now=now)
+            received = receive(argument, now=now)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -248,15 +229,15 @@ class StreamTransport(transports._FlowControlMixin):
             driver.settle(now)
             if self._face is not None:
                 self._face.bell.sync()
-        if not count:
+        if not received:
             self._read_eof()
             return
         try:
-            self._protocol.buffer_updated(count)
+            getattr(self._protocol, telling)(received)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fail(error, "Fatal error: protocol.buffer_updated() call failed.")
+            self._fail(error, f"Fatal error: protocol.{telling}() call failed.")
             return
         self._read_later()
 
