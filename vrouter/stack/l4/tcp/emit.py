@@ -37,11 +37,17 @@ _EMPTY: Final = b""
 _join = bytearray().join
 
 SUPERFRAME: Final = {4: MAX_PACKET - 20 - 60, 6: MAX_PACKET - 40 - 60}  # data that always fits, whatever the options
+MAX_SEGMENTS: Final = 1024  # a device of ours at the other end takes no more in one (l2.vnet)
 _GSO_TYPE: Final = {4: GSO_TCPV4, 6: GSO_TCPV6}
 _ECT0: Final = 2
 _ECN_BITS: Final = 3
 _OUT_SEGS: Final = int(Stat.TcpOutSegs)
 _OUT_RSTS: Final = int(Stat.TcpOutRsts)
+
+
+def superframe(family: int, mss: int) -> int:
+    """The most that one superframe carries, in bytes: whole segments, and no more of them than others take in one."""
+    return min(SUPERFRAME[family] // mss, MAX_SEGMENTS) * mss or mss
 
 
 def segment_size(tcb: Tcb) -> int:

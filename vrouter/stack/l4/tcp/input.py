@@ -63,6 +63,9 @@ def tcp_input(ns: Netns, pkt: Packet, now: int) -> int:
         return _NO_SOCKET  # no other connection may stand between the same ends, so nobody is asked
     elif entry is not None:
         if isinstance(entry, Request):
+            device = entry.sock.device
+            if device is not None and came_by(ns, pkt) is not device:
+                return _NO_SOCKET  # it is its listener's device that the connection is to be on
             return request_arrives(entry, seg, now)
         return time_wait_arrives(entry, seg, now)
     if (is_multicast4(dst) or ns.ip4.is_broadcast(dst)) if family == V4 else is_multicast6(dst):

@@ -31,7 +31,7 @@ from vrouter.stack.l4.constants import NAGLE_CORK, NAGLE_PUSH
 from vrouter.stack.l4.tcp import pacing, persist, pmtu, rate, recovery, sizing
 from vrouter.stack.l4.tcp.cc import validation
 from vrouter.stack.l4.tcp.delack import data_sent
-from vrouter.stack.l4.tcp.emit import SUPERFRAME, emit, emit_reset, segment_size
+from vrouter.stack.l4.tcp.emit import emit, emit_reset, segment_size, superframe
 from vrouter.stack.l4.tcp.send_queue import Data, SendQueue
 from vrouter.stack.l4.tcp.syn import answer_syn, retransmit_syn, send_syn, send_synack
 from vrouter.stack.l4.tcp.tcb import (
@@ -173,7 +173,7 @@ def _send_new(tcb: Tcb, nonagle: int, now: int) -> bool:
     if tcb.state == SYN_RECEIVED:
         edge += 1  # the SYN takes a number, but no room
         room += 1
-    most = SUPERFRAME[tcb.family] // mss * mss or mss
+    most = superframe(tcb.family, mss)
     paced = tcb.pacing_rate
     if end - start > 2 * mss:
         most = min(most, pacing.quantum(tcb, mss))
@@ -344,7 +344,7 @@ def retransmit(tcb: Tcb, start: int, end: int, now: int) -> bool:
     if tcb.fin_seq >= 0 and end > tcb.fin_seq:
         stop = tcb.fin_seq
         flags |= FIN
-    most = SUPERFRAME[tcb.family] // mss * mss or mss
+    most = superframe(tcb.family, mss)
     if stop - start > most:
         stop = start + most
         end = stop
